@@ -1,0 +1,332 @@
+//! The engine: load, decide, commit, and again if someone was faster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::Result as StoreResult;
+use crate::{
+    Advice, AsOf, Attempt, Change, Command, Commit, Context, Decision, Freshness, IdempotencyKey,
+    Lease, Loaded, Prior, Record, Refusal, Report, Revision, Store, StoreError, Tenant, TenantRef,
+    Under, Wake, Written, decide, decide_report,
+};
+
+/// How often a lost race is decided anew before the caller is told.
+const RACES_MAX: u32 = 100;
+
+/// How often an unknown outcome is resolved by sending again, waiting 50 ms, 100 ms, … between.
+const RESENDS_MAX: u32 = 6;
+
+/// Carries commands and reports through a store: the one way to change a tenant.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    store: Arc<dyn Store>,
+}
+
+/// One request of a client.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
+pub struct Request {
+    /// Which tenant. For create and apply, the name that is wanted.
+    pub who: TenantRef,
+    /// What is asked for.
+    pub command: Command,
+    /// When, by whom, why.
+    pub context: Context,
+    /// The revision that the client saw; if the tenant is at another one, nothing is done.
+    pub if_revision: Option<Revision>,
+    /// The client's name for its intent.
+    pub key: Option<IdempotencyKey>,
+    /// Do everything but write.
+    pub dry_run: bool,
+}
+
+/// What a request did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the surface words each of them")]
+pub enum Effect {
+    /// A tenant was created.
+    Created,
+    /// It was changed.
+    Changed,
+    /// All was as asked.
+    Unchanged,
+    /// The same request was answered before; this is that answer.
+    Replayed,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the surface takes it apart")]
+pub struct Answer {
+    /// The tenant as the request left it.
+    pub tenant: Tenant,
+    /// What the request did.
+    pub effect: Effect,
+}
+
+/// What became of a worker's report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the reconciler must meet each of them")]
+pub enum Reported {
+    /// It is written, and the tenant is so now.
+    Written(Box<Tenant>),
+    /// It was no news; the work is planned.
+    NoNews,
+    /// The lease has ended or moved: the result was dropped, and nothing was written.
+    LeaseLost,
+}
+
+/// Why a request had no effect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The rules refuse it.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The tenant is not at the revision that the client saw. Look again, then decide.
+    #[error("the tenant is at revision {actual} and not at {expected}; get it and decide again")]
+    RevisionConflict {
+        /// What the client saw.
+        expected: Revision,
+        /// What is.
+        actual: Revision,
+    },
+    /// A living tenant has the name.
+    #[error("the name is taken by a living tenant")]
+    NameTaken,
+    /// Another tenant has the id.
+    #[error("the id is taken by another tenant")]
+    IdTaken,
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request; use a new key for a new request")]
+    KeyReused,
+    /// Too many others change this tenant at once. Try again later.
+    #[error("too many others change this tenant at once; try again later")]
+    Contended,
+    /// Trouble with the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// An engine over a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The store, shared.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Carries out a request.
+    ///
+    /// Without `if_revision`, a lost race is decided anew on the tenant as it is then. A lost reply
+    /// is resolved by sending the same change again. A request with a key that was used for it
+    /// before gives the answer that it gave then.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written, except for [`StoreError::OutcomeUnknown`]: then send the same request
+    /// again, with the same `request_id` and key, to learn what became of it.
+    pub async fn execute(&self, request: &Request) -> Result<Answer, EngineError> {
+        for _ in 0..RACES_MAX {
+            let key = request.key.as_ref().map(|key| (key.scope.as_str(), key.key.as_str()));
+            let loaded = self.store.load(&request.who, key).await?;
+            if let Some(prior) = loaded.prior {
+                return self.replay(request, prior).await;
+            }
+            if let Some(answer) = self.attempt(request, loaded).await? {
+                return Ok(answer);
+            }
+        }
+        Err(EngineError::Contended)
+    }
+
+    /// One round of load → decide → commit; `None` if a race was lost and must be run anew.
+    async fn attempt(
+        &self,
+        request: &Request,
+        loaded: Loaded,
+    ) -> Result<Option<Answer>, EngineError> {
+        let tenant = loaded.record.map(|record| record.tenant);
+        if let Some(expected) = request.if_revision {
+            let actual = tenant.as_ref().map_or(Revision::new(0), |tenant| tenant.revision);
+            if actual != expected {
+                return Err(EngineError::RevisionConflict { expected, actual });
+            }
+        }
+        match decide(tenant.as_ref(), &request.command, &request.context) {
+            Decision::Refused(refusal) => Err(EngineError::Refused(refusal)),
+            Decision::AlreadySo { .. } => match tenant {
+                Some(tenant) => self.unchanged(request, tenant).await,
+                None => Err(EngineError::Contended),
+            },
+            Decision::Change(change) => {
+                let change = change.with_key(request.key.clone());
+                let effect =
+                    if change.expected().is_none() { Effect::Created } else { Effect::Changed };
+                if request.dry_run {
+                    return Ok(Some(Answer { tenant: change.tenant().clone(), effect }));
+                }
+                let commit = self.commit(&change).await?;
+                self.answer(request, change, effect, commit)
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        request: &Request,
+        change: Change,
+        effect: Effect,
+        commit: Commit,
+    ) -> Result<Option<Answer>, EngineError> {
+        match (commit, request.if_revision) {
+            (Commit::Applied { .. }, _) => {
+                Ok(Some(Answer { tenant: change.tenant().clone(), effect }))
+            }
+            (Commit::Conflict { actual }, Some(expected)) => {
+                Err(EngineError::RevisionConflict { expected, actual })
+            }
+            // A name that was taken between loading and writing is a lost race as well: apply finds
+            // the tenant the next time, create is refused by name.
+            (Commit::NameTaken, _) if matches!(request.who, TenantRef::Id(_)) => {
+                Err(EngineError::NameTaken)
+            }
+            (Commit::IdTaken, _) => Err(EngineError::IdTaken),
+            (
+                Commit::Conflict { .. }
+                | Commit::NotFound
+                | Commit::NameTaken
+                | Commit::KeyUsed
+                | Commit::LeaseLost,
+                _,
+            ) => Ok(None),
+        }
+    }
+
+    async fn unchanged(
+        &self,
+        request: &Request,
+        tenant: Tenant,
+    ) -> Result<Option<Answer>, EngineError> {
+        if let (Some(key), false) = (&request.key, request.dry_run) {
+            let remember = || self.store.remember(tenant.id, tenant.revision, key);
+            match resolve(remember).await? {
+                Commit::Applied { .. } => {}
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(Answer { tenant, effect: Effect::Unchanged }))
+    }
+
+    async fn replay(&self, request: &Request, prior: Prior) -> Result<Answer, EngineError> {
+        if request.key.as_ref().is_none_or(|key| key.fingerprint != prior.fingerprint) {
+            return Err(EngineError::KeyReused);
+        }
+        let point = AsOf::Revision(prior.revision);
+        let tenant = self.store.as_of(prior.tenant, point).await?.ok_or_else(|| {
+            StoreError::Corrupt {
+                what: format!("idempotency points at {} {}", prior.tenant, prior.revision),
+            }
+        })?;
+        Ok(Answer { tenant, effect: Effect::Replayed })
+    }
+
+    /// Carries a worker's report, made under a lease. `release` ends the lease with it.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Refused`] if the report does not fit; drop the result. Otherwise trouble with
+    /// the store: the lease ends by itself, and the work comes due again.
+    pub async fn report(
+        &self,
+        lease: &Lease,
+        report: &Report,
+        context: &Context,
+        release: bool,
+    ) -> Result<Reported, EngineError> {
+        for _ in 0..RACES_MAX {
+            let loaded = self.store.load(&TenantRef::Id(lease.tenant), None).await?;
+            let Some(Record { tenant, .. }) = loaded.record else {
+                return Ok(Reported::LeaseLost);
+            };
+            match decide_report(&tenant, report, context) {
+                Decision::Refused(refusal) => return Err(EngineError::Refused(refusal)),
+                Decision::AlreadySo { .. } if !release => return Ok(Reported::NoNews),
+                Decision::AlreadySo { wake } => return self.no_news(lease, report, wake).await,
+                Decision::Change(change) => {
+                    let change = change.under(Under { fence: lease.fence, release });
+                    match self.commit(&change).await? {
+                        Commit::Applied { .. } => {
+                            return Ok(Reported::Written(Box::new(change.tenant().clone())));
+                        }
+                        Commit::LeaseLost => return Ok(Reported::LeaseLost),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Err(EngineError::Contended)
+    }
+
+    async fn no_news(
+        &self,
+        lease: &Lease,
+        report: &Report,
+        wake: Wake,
+    ) -> Result<Reported, EngineError> {
+        let attempt = match &report.outcome {
+            crate::Outcome::Failed { message, .. } => Attempt::Failed { error: message.clone() },
+            _ => Attempt::Clean,
+        };
+        let live = self.store.release(lease, &attempt, wake).await?;
+        Ok(if live { Reported::NoNews } else { Reported::LeaseLost })
+    }
+
+    /// The tenant now, with what is counted for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queries::get`](crate::Queries::get).
+    pub async fn get(&self, who: &TenantRef, freshness: Freshness) -> StoreResult<Option<Record>> {
+        self.store.get(who, freshness).await
+    }
+
+    /// Commits, and resolves an unknown outcome by sending the same change again.
+    async fn commit(&self, change: &Change) -> StoreResult<Commit> {
+        resolve(|| self.store.commit(change)).await
+    }
+}
+
+/// Sends again while the outcome is unknown, a bounded number of times.
+async fn resolve<F, R>(send: F) -> StoreResult<Commit>
+where
+    F: Fn() -> R + Send,
+    R: Future<Output = StoreResult<Commit>> + Send,
+{
+    let mut outcome = send().await;
+    let mut unknown = false;
+    for round in 0..RESENDS_MAX {
+        match &outcome {
+            Err(error) if error.effect() == Written::Unknown => unknown = true,
+            // Once the outcome was unknown, trouble on the way to learning it keeps it unknown.
+            Err(error) if unknown && error.advice() == Advice::Backoff => {}
+            _ => return outcome,
+        }
+        tokio::time::sleep(Duration::from_millis(50 << round)).await;
+        outcome = send().await;
+    }
+    match outcome {
+        Err(error) if unknown && error.effect() == Written::No => {
+            Err(StoreError::OutcomeUnknown(Box::new(error)))
+        }
+        other => other,
+    }
+}

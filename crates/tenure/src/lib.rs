@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
+mod backoff;
+mod change;
+pub mod check;
+mod condition;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod cursor;
+mod decide;
+mod document;
+mod engine;
+mod error;
+mod history;
+mod invalid;
+mod labels;
+mod lifecycle;
+mod names;
+mod query;
+mod selector;
+mod store;
+mod tenant;
+mod time;
+
+pub use backoff::RetryPolicy;
+pub use change::{Change, IdempotencyKey, Under, Wake};
+pub use condition::{ConditionKind, Conditions, Drifted, Failing, Held, Since};
+pub use cursor::Cursor;
+pub use decide::{
+    Command, Context, Decision, Operation, Outcome, Refusal, RefusalCode, Report, Wanted,
+    allowed_commands, decide, decide_report,
+};
+pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, Document, Hash};
+pub use engine::{Answer, Effect, Engine, EngineError, Reported, Request};
+pub use error::{Advice, Source, StoreError, Written};
+pub use history::{Kind, Line};
+pub use invalid::Invalid;
+pub use labels::{ANNOTATIONS_BYTES_MAX, Annotations, LABELS_MAX, Labels};
+pub use lifecycle::State;
+pub use names::{
+    Actor, ClassName, Fence, Generation, Message, Reason, Revision, TenantId, TenantName,
+};
+pub use query::{Between, Direction, Filter, Page, PageSize, Query};
+pub use selector::{Requirement, Selector};
+pub use store::{
+    AsOf, Attempt, Capabilities, Changes, Commit, Facets, Freshness, HistoryQuery, Lease, Loaded,
+    Prior, Queries, Readiness, Record, Records, Result, SchemaLevels, Store, Sweep, TenantRef,
+    Upkeep, Work, WorkFacts,
+};
+pub use tenant::{Details, Metadata, Summary, Tenant};
+pub use time::{Clock, SystemClock, Timestamp};

@@ -1,0 +1,534 @@
+//! The storage port: everything that Tenure asks of a database, in four small traits.
+//!
+//! An adapter implements [`Records`], [`Queries`], [`Work`] and [`Upkeep`] and has [`Store`] for
+//! free. It holds no rule of its own: [`decide`](crate::decide) decides, the store writes what was
+//! decided, whole or not at all. The `conformance` feature proves an adapter against the rules
+//! that are written here.
+//!
+//! # Invariants
+//!
+//! - There is no method that writes a state without its line of history, its place in the feed,
+//!   the wake-up of its work and its idempotency key: [`Records::commit`] writes them all.
+//! - A lost race is a value of [`Commit`], never an error, and never an overwrite.
+//! - No transaction, driver type or HTTP type crosses the port.
+//! - Leases live on the store's clock; every other time comes with the change.
+//! - Every call ends within the adapter's deadline.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Change, ConditionKind, Cursor, Direction, Document, Fence, Filter, Hash, IdempotencyKey, Line,
+    Message, Page, PageSize, Query, Revision, State, StoreError, Summary, Tenant, TenantId,
+    TenantName, Timestamp, Wake,
+};
+
+/// A result of the port.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Which tenant is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "stores match every way of naming a tenant")]
+pub enum TenantRef {
+    /// The tenant of this id, deleted or not.
+    Id(TenantId),
+    /// The living tenant of this name.
+    Name(TenantName),
+}
+
+impl std::str::FromStr for TenantRef {
+    type Err = crate::Invalid;
+
+    /// Reads an id (`tnt_…`) or a name; no name contains `_`, so the two can't be confused.
+    fn from_str(text: &str) -> std::result::Result<Self, crate::Invalid> {
+        if text.starts_with("tnt_") {
+            text.parse().map(Self::Id)
+        } else {
+            text.parse().map(Self::Name)
+        }
+    }
+}
+
+/// What is counted and planned for a tenant, rather than recorded: never in history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct WorkFacts {
+    /// When its work is due, by the store's clock; `None` if nothing is planned.
+    pub due_at: Option<Timestamp>,
+    /// Claims since the last success, retry, or change of what is wanted.
+    pub attempts: u32,
+    /// What the last failed attempt said.
+    pub last_error: Option<Message>,
+    /// When work on it last ended, by the store's clock.
+    pub checked_at: Option<Timestamp>,
+    /// Who works on it now.
+    pub holder: Option<String>,
+    /// Until when that lease runs, by the store's clock.
+    pub lease_until: Option<Timestamp>,
+    /// The newest fence that was given out.
+    pub fence: Fence,
+}
+
+/// A tenant with what is counted for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct Record {
+    /// The record.
+    pub tenant: Tenant,
+    /// Its work.
+    pub work: WorkFacts,
+}
+
+/// What an idempotency key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct Prior {
+    /// The tenant that the request was about.
+    pub tenant: TenantId,
+    /// The revision that answered it.
+    pub revision: Revision,
+    /// The hash of the request.
+    pub fingerprint: Hash,
+}
+
+/// All that a decision needs, from one snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct Loaded {
+    /// The tenant, if there is one.
+    pub record: Option<Record>,
+    /// What the idempotency key stands for, if it was used and has not expired.
+    pub prior: Option<Prior>,
+}
+
+/// What became of a change. Only `Applied` wrote anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must meet every answer")]
+pub enum Commit {
+    /// It is written, now or by an earlier send of the same change, and survives any crash.
+    Applied {
+        /// The revision that it made.
+        revision: Revision,
+    },
+    /// The tenant moved on. Load it, decide again.
+    Conflict {
+        /// Its revision now.
+        actual: Revision,
+    },
+    /// There is no such tenant.
+    NotFound,
+    /// A living tenant has the name.
+    NameTaken,
+    /// Another tenant has the id.
+    IdTaken,
+    /// The lease under which the report was made has ended or moved. Drop the result.
+    LeaseLost,
+    /// The idempotency key was used before. Load it to learn what for.
+    KeyUsed,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "stores match every way of reading")]
+pub enum Freshness {
+    /// What the primary says. During a split brain, a deposed primary may say something old.
+    #[default]
+    Primary,
+    /// Nothing older than the last acknowledged write, proven by a barrier that a deposed primary
+    /// can't pass. Costs a replicated round trip.
+    Strong,
+}
+
+/// A point in a tenant's past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "stores match both")]
+pub enum AsOf {
+    /// As it was after this revision.
+    Revision(Revision),
+    /// As it was at this time: after the newest revision that is not later.
+    Time(Timestamp),
+}
+
+/// Which lines of a tenant's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
+pub struct HistoryQuery {
+    /// Lines beyond this revision, in the direction of reading; `None` starts at the end.
+    pub after: Option<Revision>,
+    /// Oldest first or newest first.
+    pub direction: Direction,
+    /// Only the lines that changed the state.
+    pub transitions_only: bool,
+    /// How many at most.
+    pub limit: PageSize,
+}
+
+/// A stretch of the change feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct Changes {
+    /// The changes, in the order of their commits.
+    pub lines: Vec<Line>,
+    /// Where to read on, also when there is nothing new yet.
+    pub next: Cursor,
+}
+
+/// A claim on a tenant's work that ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct Lease {
+    /// Whose work.
+    pub tenant: TenantId,
+    /// What proves the claim. A report under it counts only while the lease is live.
+    pub fence: Fence,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Until when, by the store's clock.
+    pub until: Timestamp,
+}
+
+/// How an attempt ended that changed nothing of the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "stores match every outcome")]
+pub enum Attempt {
+    /// It was in order. Attempts count from zero again.
+    Clean,
+    /// It failed as it failed before. The attempt stays counted.
+    Failed {
+        /// What it said.
+        error: Message,
+    },
+    /// It was not made. The attempt is not counted.
+    Returned,
+}
+
+/// What an adapter can do beyond what every adapter must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "adapters build it field by field")]
+pub struct Capabilities {
+    /// Several processes may write at once.
+    pub multi_process: bool,
+    /// A strong read costs a barrier, because there may be several nodes.
+    pub multi_node: bool,
+}
+
+/// Whether a store can serve, and if not, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "readiness", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Readiness {
+    /// It can.
+    Ready {
+        /// The level of its schema.
+        schema: u32,
+    },
+    /// It has no schema yet.
+    NotMigrated,
+    /// Its schema is older than this binary can use.
+    TooOld {
+        /// What it has.
+        schema: u32,
+        /// What this binary needs at least.
+        needed: u32,
+    },
+    /// Its schema is newer than this binary can use.
+    TooNew {
+        /// The level that a binary must know to use it.
+        needed: u32,
+        /// The level that this binary knows.
+        known: u32,
+    },
+    /// It can be read but not written.
+    ReadOnly,
+    /// It does not answer.
+    Unreachable {
+        /// Why, without hosts or secrets.
+        why: String,
+    },
+}
+
+impl Readiness {
+    /// Whether it can serve.
+    pub const fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready { .. })
+    }
+
+    /// Judges a schema by its own statement and by the levels that this binary supports.
+    pub fn judge(schema: SchemaLevels, lowest: u32, highest: u32) -> Self {
+        if schema.min_writer > highest {
+            Self::TooNew { needed: schema.min_writer, known: highest }
+        } else if schema.level < lowest {
+            Self::TooOld { schema: schema.level, needed: lowest }
+        } else {
+            Self::Ready { schema: schema.level }
+        }
+    }
+}
+
+/// What a schema says about who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct SchemaLevels {
+    /// The newest migration that was applied.
+    pub level: u32,
+    /// The lowest level that a binary must know to read it.
+    pub min_reader: u32,
+    /// The lowest level that a binary must know to write it.
+    pub min_writer: u32,
+}
+
+impl fmt::Display for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready { schema } => write!(f, "ready, schema level {schema}"),
+            Self::NotMigrated => f.write_str("the database has no schema; run `tenure migrate`"),
+            Self::TooOld { schema, needed } => write!(
+                f,
+                "the schema is at level {schema} and this binary needs {needed}; run `tenure migrate`"
+            ),
+            Self::TooNew { needed, known } => write!(
+                f,
+                "the schema needs a binary that knows level {needed} and this one knows {known}; \
+                 run a newer tenure"
+            ),
+            Self::ReadOnly => f.write_str("the database takes no writes; connect to the primary"),
+            Self::Unreachable { why } => write!(f, "the database does not answer: {why}"),
+        }
+    }
+}
+
+/// How much a sweep may take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
+pub struct Sweep {
+    /// Rows of each kind at most.
+    pub batch: PageSize,
+    /// Feed entries older than this are taken away; `None` keeps them all.
+    pub feed_retention: Option<Duration>,
+}
+
+/// The copies that a store keeps beside the record so that lists are fast. They must agree with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
+pub struct Facets {
+    /// The label rows.
+    pub labels: BTreeMap<String, String>,
+    /// The condition rows.
+    pub conditions: Vec<ConditionKind>,
+    /// The state that lists by state go by, if the store keeps one.
+    pub state: Option<State>,
+    /// How many feed entries point at the tenant, and the newest revision among them.
+    pub feed: (u64, Option<Revision>),
+}
+
+/// Loading and writing records.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// Loads a tenant and what an idempotency key (scope, key) stands for, from one snapshot.
+    ///
+    /// Reads the primary. An expired key is as good as unknown.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] rather than a damaged document; otherwise as its advice says.
+    async fn load(&self, who: &TenantRef, key: Option<(&str, &str)>) -> Result<Loaded>;
+
+    /// Writes a change, its line of history, feed entry, wake-up and idempotency key: all or none.
+    ///
+    /// Compares first: the tenant must be at [`Change::expected`] (or absent, if it creates), the
+    /// lease of [`Change::lease`] live by the store's clock, and the key unused. If the tenant is
+    /// beyond it and the line at `expected + 1` has the hash of this change's line, this very
+    /// change was written before: the answer is `Applied` again, whatever became of lease and key.
+    ///
+    /// With a lease: `release` ends it and plans the work as [`Change::wake`] says, or at once if
+    /// someone else changed the tenant while it was held; otherwise the lease goes on. Without one:
+    /// the wake-up makes the work due no later than planned, and marks it dirty if it is leased.
+    ///
+    /// After `Applied`, the change survives a crash of this process and of the store. Dropping the
+    /// future does not cut the write in half: it happens whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError::OutcomeUnknown`]: it may have been written. Send the same change again.
+    /// - Any other: nothing was written; do as [`StoreError::advice`] says.
+    async fn commit(&self, change: &Change) -> Result<Commit>;
+
+    /// Commits independent changes; answers are in order, and one that fails spoils no other.
+    ///
+    /// Two changes of one tenant are written one after the other, in the order given.
+    async fn commit_many(&self, changes: &[Change]) -> Vec<Result<Commit>>;
+
+    /// Records an idempotency key for a command that found all as it asked, and nothing else.
+    ///
+    /// It stands for the tenant's `revision`, which must exist, so that a repeat is answered alike.
+    /// Answers `Applied`, `NotFound`, or `KeyUsed`: then load it to learn what for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Records::commit`].
+    async fn remember(
+        &self,
+        tenant: TenantId,
+        revision: Revision,
+        key: &IdempotencyKey,
+    ) -> Result<Commit>;
+}
+
+/// Asking questions.
+#[async_trait]
+pub trait Queries: Send + Sync {
+    /// The tenant, deleted ones by id only.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] rather than a damaged document; otherwise as its advice says.
+    async fn get(&self, who: &TenantRef, freshness: Freshness) -> Result<Option<Record>>;
+
+    /// The tenants of these ids, in the order of the ids given; those that do not exist are left
+    /// out. At most 500 ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queries::get`].
+    async fn get_many(&self, ids: &[TenantId]) -> Result<Vec<Record>>;
+
+    /// A page of tenants in the order of their ids, which is that of their creation.
+    ///
+    /// Touches an amount of rows that does not grow with the number of tenants: where no index
+    /// serves the filter, a page may come short, even empty, and still have a next cursor. A walk
+    /// to the end gives each tenant that was there throughout, once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CursorInvalid`] for a cursor that this query did not give.
+    async fn list(&self, query: &Query) -> Result<Page<Summary>>;
+
+    /// How many tenants match, by state; every state is present. Costs a scan.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says.
+    async fn count(&self, filter: &Filter) -> Result<BTreeMap<State, u64>>;
+
+    /// Lines of one tenant's history. An unknown tenant has none.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says.
+    async fn history(&self, tenant: TenantId, query: &HistoryQuery) -> Result<Vec<Line>>;
+
+    /// The record as it was; `None` before the tenant's creation or beyond its newest revision.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if a document is damaged or was erased.
+    async fn as_of(&self, tenant: TenantId, point: AsOf) -> Result<Option<Tenant>>;
+
+    /// Documents of a tenant by hash; those that it does not have are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if one is damaged.
+    async fn documents(&self, tenant: TenantId, hashes: &[Hash]) -> Result<Vec<Document>>;
+
+    /// The changes of all tenants after a cursor, in the order of their commits; without a cursor,
+    /// from the oldest that is kept.
+    ///
+    /// Never skips a change that commits late: what is not final yet is not served yet, nor is
+    /// anything after it. Each tenant's changes come densely and in the order of its revisions.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError::CursorExpired`]: the feed no longer reaches back that far, or this is another
+    ///   feed: after a restore, or a failover that gave the store a new timeline. List again.
+    /// - [`StoreError::CursorInvalid`]: it is no feed cursor.
+    async fn changes(&self, after: Option<&Cursor>, limit: PageSize) -> Result<Changes>;
+
+    /// A cursor at the feed's end now. Take it before listing, then follow from it.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says.
+    async fn changes_end(&self) -> Result<Cursor>;
+}
+
+/// Handing out work.
+#[async_trait]
+pub trait Work: Send + Sync {
+    /// Claims due work: longest due first, each tenant by one worker at a time.
+    ///
+    /// The lease ends by itself after `lease`, by the store's clock; then the work is due again.
+    /// Its fence is higher than any before it. The attempt is counted.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says; a claim whose reply was lost ends by itself.
+    async fn claim(&self, holder: &str, lease: Duration, limit: PageSize) -> Result<Vec<Lease>>;
+
+    /// Makes a live lease run for `lease` from now; `None` if it has ended or moved.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says; the worker must stop when it can't renew in time.
+    async fn renew(&self, lease: &Lease, length: Duration) -> Result<Option<Lease>>;
+
+    /// Ends a live lease after an attempt that changed nothing of the record, and plans the next;
+    /// `false` if it had ended or moved already.
+    ///
+    /// The work is due at once instead if someone changed the tenant while the lease was held.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says; a lease that could not be released ends by itself.
+    async fn release(&self, lease: &Lease, attempt: &Attempt, next: Wake) -> Result<bool>;
+
+    /// Returns when work may be due, or after `at_most`. A hint: losing all hints costs only time.
+    async fn idle(&self, at_most: Duration);
+}
+
+/// Keeping the store in order.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// What this adapter can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether it can serve. Never migrates, never fails: trouble is an answer.
+    async fn readiness(&self) -> Readiness;
+
+    /// The store's clock.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says.
+    async fn now(&self) -> Result<Timestamp>;
+
+    /// Takes away expired idempotency keys and old feed entries, up to a batch of each; returns
+    /// how many rows it took. Safe to run anywhere at any time; call again while it returns any.
+    ///
+    /// # Errors
+    ///
+    /// As its advice says.
+    async fn sweep(&self, sweep: Sweep) -> Result<u64>;
+
+    /// The copies that are kept beside a tenant's record, for [`verify`](crate::check::verify).
+    ///
+    /// # Errors
+    ///
+    /// As its advice says.
+    async fn facets(&self, tenant: TenantId) -> Result<Facets>;
+
+    /// Lets what runs finish and ends; every later call fails with [`StoreError::Closed`].
+    /// Closing twice is harmless.
+    async fn close(&self);
+}
+
+/// A store: all four traits. Use it as `Arc<dyn Store>`.
+pub trait Store: Records + Queries + Work + Upkeep + fmt::Debug {}
+
+impl<T: Records + Queries + Work + Upkeep + fmt::Debug> Store for T {}
+
+const _: fn(&dyn Store) = |_| {};
