@@ -6,7 +6,6 @@ use crate::{Generation, Hash, TenantId};
 
 /// How often, and how soon, a failed attempt is made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct RetryPolicy {
     /// The longest wait after the first failure; it doubles with each further one.
     pub base: Duration,
@@ -19,7 +18,11 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// 1 s, doubling to 5 min, 20 attempts.
     fn default() -> Self {
-        Self { base: Duration::from_secs(1), cap: Duration::from_mins(5), attempts_max: 20 }
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_mins(5),
+            attempts_max: 20,
+        }
     }
 }
 
@@ -58,9 +61,18 @@ mod tests {
     #[test]
     fn waits_spread_over_tenants() {
         let policy = RetryPolicy::default();
-        let wait = |n| policy.wait(TenantId::new(uuid::Uuid::from_u128(n)), Generation::new(1), 12);
+        let wait = |n| {
+            policy.wait(
+                TenantId::new(uuid::Uuid::from_u128(n)),
+                Generation::new(1),
+                12,
+            )
+        };
         let early = (0..1000).filter(|n| wait(*n) < policy.cap / 2).count();
-        assert!((400..600).contains(&early), "{early} of 1000 in the first half");
+        assert!(
+            (400..600).contains(&early),
+            "{early} of 1000 in the first half"
+        );
     }
 
     #[test]

@@ -6,7 +6,6 @@ use crate::{ConditionKind, Document, Fence, Hash, Invalid, Line, Revision, Tenan
 
 /// When the tenant's work is due after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "stores match every way of waking")]
 pub enum Wake {
     /// As soon as possible, by the store's clock.
     Now,
@@ -20,7 +19,6 @@ pub enum Wake {
 
 /// The worker's claim that a report was made under, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores take it apart")]
 pub struct Under {
     /// The fence of the lease. The change is written only while this lease is live.
     pub fence: Fence,
@@ -30,7 +28,6 @@ pub struct Under {
 
 /// A client's own name for one intent, so that sending it again has no second effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct IdempotencyKey {
     /// Whose key it is; equal keys of different scopes are different keys. At most 255 bytes.
     pub scope: String,
@@ -63,7 +60,12 @@ impl IdempotencyKey {
                 ));
             }
         }
-        Ok(Self { scope, key, fingerprint, ttl })
+        Ok(Self {
+            scope,
+            key,
+            fingerprint,
+            ttl,
+        })
     }
 }
 
@@ -123,7 +125,10 @@ impl Change {
         let details = after.details()?;
         let pairs = [
             (before.map(|t| &t.desired), Some(&after.desired)),
-            (before.and_then(|t| t.observed.as_ref()), after.observed.as_ref()),
+            (
+                before.and_then(|t| t.observed.as_ref()),
+                after.observed.as_ref(),
+            ),
             (old_metadata.as_ref(), metadata.as_ref()),
             (old_details.as_ref(), details.as_ref()),
         ];
@@ -151,8 +156,16 @@ impl Change {
 
         let old = before.map(|t| t.conditions.kinds()).unwrap_or_default();
         let new = after.conditions.kinds();
-        self.conditions_removed = old.iter().filter(|kind| !new.contains(kind)).copied().collect();
-        self.conditions_added = new.iter().filter(|kind| !old.contains(kind)).copied().collect();
+        self.conditions_removed = old
+            .iter()
+            .filter(|kind| !new.contains(kind))
+            .copied()
+            .collect();
+        self.conditions_added = new
+            .iter()
+            .filter(|kind| !old.contains(kind))
+            .copied()
+            .collect();
         Ok(())
     }
 

@@ -10,7 +10,6 @@ use crate::{Actor, Invalid, Message, Reason, Timestamp};
 /// The kinds of condition, as lists filter by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "a new condition must be met wherever they are matched")]
 pub enum ConditionKind {
     /// The last attempt failed.
     Failing,
@@ -26,8 +25,13 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Failing, Self::Drifted, Self::Held, Self::Overdue, Self::Unknown];
+    pub const ALL: [Self; 5] = [
+        Self::Failing,
+        Self::Drifted,
+        Self::Held,
+        Self::Overdue,
+        Self::Unknown,
+    ];
 
     /// The word, as SQL, JSON and the command line spell it.
     pub const fn as_str(self) -> &'static str {
@@ -51,10 +55,13 @@ impl FromStr for ConditionKind {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            let words = Self::ALL.map(Self::as_str).join(", ");
-            Invalid::new("condition", format!("must be one of {words}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| {
+                let words = Self::ALL.map(Self::as_str).join(", ");
+                Invalid::new("condition", format!("must be one of {words}"))
+            })
     }
 }
 

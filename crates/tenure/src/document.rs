@@ -124,12 +124,22 @@ impl Document {
     ///
     /// The text, if it is not: the store's content is damaged and must not be served.
     pub fn verified(hash: Hash, text: String) -> Result<Self, String> {
-        if Hash::of(text.as_bytes()) == hash { Ok(Self { hash, text: text.into() }) } else { Err(text) }
+        if Hash::of(text.as_bytes()) == hash {
+            Ok(Self {
+                hash,
+                text: text.into(),
+            })
+        } else {
+            Err(text)
+        }
     }
 
     /// The empty object, `{}`.
     pub fn empty() -> Self {
-        Self { hash: Hash::of(b"{}"), text: "{}".into() }
+        Self {
+            hash: Hash::of(b"{}"),
+            text: "{}".into(),
+        }
     }
 
     fn spell(value: &Value) -> Result<Self, Invalid> {
@@ -141,7 +151,10 @@ impl Document {
         if text.len() > DOCUMENT_BYTES_MAX {
             return Err(too_large());
         }
-        Ok(Self { hash: Hash::of(text.as_bytes()), text: text.into() })
+        Ok(Self {
+            hash: Hash::of(text.as_bytes()),
+            text: text.into(),
+        })
     }
 
     /// The name of this content.
@@ -175,7 +188,9 @@ fn merge_patch(target: &mut Value, patch: &Map<String, Value>) {
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Value::Object(object) = target else { return };
+    let Value::Object(object) = target else {
+        return;
+    };
     for (key, value) in patch {
         match value {
             Value::Null => {
@@ -196,13 +211,18 @@ fn too_large() -> Invalid {
 }
 
 fn too_deep() -> Invalid {
-    Invalid::new("document", format!("must be at most {DOCUMENT_DEPTH_MAX} levels deep"))
+    Invalid::new(
+        "document",
+        format!("must be at most {DOCUMENT_DEPTH_MAX} levels deep"),
+    )
 }
 
 /// What a number must be for RFC 8785 to spell it without loss.
 fn check_number(number: &Number) -> Result<(), Invalid> {
     const SAFE: u64 = (1 << 53) - 1;
-    let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+    let whole = number
+        .as_u64()
+        .or_else(|| number.as_i64().map(i64::unsigned_abs));
     if whole.is_some_and(|n| n > SAFE) {
         return Err(Invalid::new(
             "document",
@@ -214,7 +234,10 @@ fn check_number(number: &Number) -> Result<(), Invalid> {
 
 fn check_text(text: &str) -> Result<(), Invalid> {
     if text.contains('\0') {
-        return Err(Invalid::new("document", "must not contain the character U+0000"));
+        return Err(Invalid::new(
+            "document",
+            "must not contain the character U+0000",
+        ));
     }
     Ok(())
 }
@@ -248,7 +271,9 @@ impl Strict {
         if self.depth >= DOCUMENT_DEPTH_MAX {
             return Err(E::custom(too_deep().rule()));
         }
-        Ok(Self { depth: self.depth + 1 })
+        Ok(Self {
+            depth: self.depth + 1,
+        })
     }
 }
 
@@ -325,7 +350,9 @@ impl<'de> Visitor<'de> for Strict {
 
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document").field("hash", &self.hash).finish_non_exhaustive()
+        f.debug_struct("Document")
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
     }
 }
 
@@ -350,8 +377,14 @@ mod tests {
     fn the_spelling_is_canonical() {
         let text = r#"{ "b": [1.50, -0, 1e2], "a": "\u00e9\/", "c": {"z":1,"y":null} }"#;
         let document = Document::parse(text).unwrap();
-        assert_eq!(document.as_str(), r#"{"a":"é/","b":[1.5,0,100],"c":{"y":null,"z":1}}"#);
-        assert_eq!(Document::from_value(&document.to_value()).unwrap(), document);
+        assert_eq!(
+            document.as_str(),
+            r#"{"a":"é/","b":[1.5,0,100],"c":{"y":null,"z":1}}"#
+        );
+        assert_eq!(
+            Document::from_value(&document.to_value()).unwrap(),
+            document
+        );
     }
 
     #[test]
@@ -369,7 +402,10 @@ mod tests {
             ("[]".to_owned(), "object"),
             ("{} {}".to_owned(), "trailing"),
             (nested(65), "64 levels"),
-            (format!(r#"{{"a":"{}"}}"#, "x".repeat(DOCUMENT_BYTES_MAX)), "1 MiB"),
+            (
+                format!(r#"{{"a":"{}"}}"#, "x".repeat(DOCUMENT_BYTES_MAX)),
+                "1 MiB",
+            ),
         ] {
             let error = Document::parse(&bad).unwrap_err().to_string();
             assert!(error.contains(says), "{error} should say {says}");

@@ -24,7 +24,6 @@ pub struct Engine {
 
 /// One request of a client.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Request {
     /// Which tenant. For create and apply, the name that is wanted.
     pub who: TenantRef,
@@ -42,7 +41,6 @@ pub struct Request {
 
 /// What a request did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the surface words each of them")]
 pub enum Effect {
     /// A tenant was created.
     Created,
@@ -56,7 +54,6 @@ pub enum Effect {
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the surface takes it apart")]
 pub struct Answer {
     /// The tenant as the request left it.
     pub tenant: Tenant,
@@ -66,7 +63,6 @@ pub struct Answer {
 
 /// What became of a worker's report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the reconciler must meet each of them")]
 pub enum Reported {
     /// It is written, and the tenant is so now.
     Written(Box<Tenant>),
@@ -136,7 +132,10 @@ impl Engine {
     /// again, with the same `request_id` and key, to learn what became of it.
     pub async fn execute(&self, request: &Request) -> Result<Answer, EngineError> {
         for _ in 0..RACES_MAX {
-            let key = request.key.as_ref().map(|key| (key.scope.as_str(), key.key.as_str()));
+            let key = request
+                .key
+                .as_ref()
+                .map(|key| (key.scope.as_str(), key.key.as_str()));
             let loaded = self.store.load(&request.who, key).await?;
             if let Some(prior) = loaded.prior {
                 return self.replay(request, prior).await;
@@ -156,7 +155,9 @@ impl Engine {
     ) -> Result<Option<Answer>, EngineError> {
         let tenant = loaded.record.map(|record| record.tenant);
         if let Some(expected) = request.if_revision {
-            let actual = tenant.as_ref().map_or(Revision::new(0), |tenant| tenant.revision);
+            let actual = tenant
+                .as_ref()
+                .map_or(Revision::new(0), |tenant| tenant.revision);
             if actual != expected {
                 return Err(EngineError::RevisionConflict { expected, actual });
             }
@@ -169,45 +170,20 @@ impl Engine {
             },
             Decision::Change(change) => {
                 let change = change.with_key(request.key.clone());
-                let effect =
-                    if change.expected().is_none() { Effect::Created } else { Effect::Changed };
+                let effect = if change.expected().is_none() {
+                    Effect::Created
+                } else {
+                    Effect::Changed
+                };
                 if request.dry_run {
-                    return Ok(Some(Answer { tenant: change.tenant().clone(), effect }));
+                    return Ok(Some(Answer {
+                        tenant: change.tenant().clone(),
+                        effect,
+                    }));
                 }
                 let commit = self.commit(&change).await?;
-                self.answer(request, change, effect, commit)
+                answer(request, &change, effect, commit)
             }
-        }
-    }
-
-    fn answer(
-        &self,
-        request: &Request,
-        change: Change,
-        effect: Effect,
-        commit: Commit,
-    ) -> Result<Option<Answer>, EngineError> {
-        match (commit, request.if_revision) {
-            (Commit::Applied { .. }, _) => {
-                Ok(Some(Answer { tenant: change.tenant().clone(), effect }))
-            }
-            (Commit::Conflict { actual }, Some(expected)) => {
-                Err(EngineError::RevisionConflict { expected, actual })
-            }
-            // A name that was taken between loading and writing is a lost race as well: apply finds
-            // the tenant the next time, create is refused by name.
-            (Commit::NameTaken, _) if matches!(request.who, TenantRef::Id(_)) => {
-                Err(EngineError::NameTaken)
-            }
-            (Commit::IdTaken, _) => Err(EngineError::IdTaken),
-            (
-                Commit::Conflict { .. }
-                | Commit::NotFound
-                | Commit::NameTaken
-                | Commit::KeyUsed
-                | Commit::LeaseLost,
-                _,
-            ) => Ok(None),
         }
     }
 
@@ -223,20 +199,32 @@ impl Engine {
                 _ => return Ok(None),
             }
         }
-        Ok(Some(Answer { tenant, effect: Effect::Unchanged }))
+        Ok(Some(Answer {
+            tenant,
+            effect: Effect::Unchanged,
+        }))
     }
 
     async fn replay(&self, request: &Request, prior: Prior) -> Result<Answer, EngineError> {
-        if request.key.as_ref().is_none_or(|key| key.fingerprint != prior.fingerprint) {
+        if request
+            .key
+            .as_ref()
+            .is_none_or(|key| key.fingerprint != prior.fingerprint)
+        {
             return Err(EngineError::KeyReused);
         }
         let point = AsOf::Revision(prior.revision);
-        let tenant = self.store.as_of(prior.tenant, point).await?.ok_or_else(|| {
-            StoreError::Corrupt {
+        let tenant = self
+            .store
+            .as_of(prior.tenant, point)
+            .await?
+            .ok_or_else(|| StoreError::Corrupt {
                 what: format!("idempotency points at {} {}", prior.tenant, prior.revision),
-            }
-        })?;
-        Ok(Answer { tenant, effect: Effect::Replayed })
+            })?;
+        Ok(Answer {
+            tenant,
+            effect: Effect::Replayed,
+        })
     }
 
     /// Carries a worker's report, made under a lease. `release` ends the lease with it.
@@ -262,7 +250,10 @@ impl Engine {
                 Decision::AlreadySo { .. } if !release => return Ok(Reported::NoNews),
                 Decision::AlreadySo { wake } => return self.no_news(lease, report, wake).await,
                 Decision::Change(change) => {
-                    let change = change.under(Under { fence: lease.fence, release });
+                    let change = change.under(Under {
+                        fence: lease.fence,
+                        release,
+                    });
                     match self.commit(&change).await? {
                         Commit::Applied { .. } => {
                             return Ok(Reported::Written(Box::new(change.tenant().clone())));
@@ -283,11 +274,17 @@ impl Engine {
         wake: Wake,
     ) -> Result<Reported, EngineError> {
         let attempt = match &report.outcome {
-            crate::Outcome::Failed { message, .. } => Attempt::Failed { error: message.clone() },
+            crate::Outcome::Failed { message, .. } => Attempt::Failed {
+                error: message.clone(),
+            },
             _ => Attempt::Clean,
         };
         let live = self.store.release(lease, &attempt, wake).await?;
-        Ok(if live { Reported::NoNews } else { Reported::LeaseLost })
+        Ok(if live {
+            Reported::NoNews
+        } else {
+            Reported::LeaseLost
+        })
     }
 
     /// The tenant now, with what is counted for it.
@@ -302,6 +299,38 @@ impl Engine {
     /// Commits, and resolves an unknown outcome by sending the same change again.
     async fn commit(&self, change: &Change) -> StoreResult<Commit> {
         resolve(|| self.store.commit(change)).await
+    }
+}
+
+/// What a commit means to the client; `None` if the race was lost and must be run anew.
+fn answer(
+    request: &Request,
+    change: &Change,
+    effect: Effect,
+    commit: Commit,
+) -> Result<Option<Answer>, EngineError> {
+    match (commit, request.if_revision) {
+        (Commit::Applied { .. }, _) => Ok(Some(Answer {
+            tenant: change.tenant().clone(),
+            effect,
+        })),
+        (Commit::Conflict { actual }, Some(expected)) => {
+            Err(EngineError::RevisionConflict { expected, actual })
+        }
+        (Commit::NameTaken, _) if matches!(request.who, TenantRef::Id(_)) => {
+            Err(EngineError::NameTaken)
+        }
+        (Commit::IdTaken, _) => Err(EngineError::IdTaken),
+        // Someone was faster. A name that was taken since loading is found by the next load: then
+        // apply changes that tenant, and create is refused by name.
+        (
+            Commit::Conflict { .. }
+            | Commit::NotFound
+            | Commit::NameTaken
+            | Commit::KeyUsed
+            | Commit::LeaseLost,
+            _,
+        ) => Ok(None),
     }
 }
 

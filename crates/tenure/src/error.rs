@@ -56,7 +56,6 @@ pub enum StoreError {
 
 /// Whether a call that failed may have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third case")]
 pub enum Written {
     /// Nothing was written.
     No,
@@ -66,7 +65,6 @@ pub enum Written {
 
 /// What the caller should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must know what to do for each")]
 pub enum Advice {
     /// Sending it again can't help; a person must act.
     GiveUp,

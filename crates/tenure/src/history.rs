@@ -8,14 +8,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Actor, ClassName, Document, Generation, Hash, Invalid, Message, Reason, Revision, State, Tenant, TenantId, TenantName,
-    Timestamp,
+    Actor, ClassName, Document, Generation, Hash, Invalid, Message, Reason, Revision, State,
+    Tenant, TenantId, TenantName, Timestamp,
 };
 
 /// What a line of history is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "a new kind must be met wherever kinds are matched")]
 pub enum Kind {
     /// The tenant was asked for. Always and only revision 1.
     Created,
@@ -65,10 +64,13 @@ impl FromStr for Kind {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            let words = Self::ALL.map(Self::as_str).join(", ");
-            Invalid::new("kind", format!("must be one of {words}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| {
+                let words = Self::ALL.map(Self::as_str).join(", ");
+                Invalid::new("kind", format!("must be one of {words}"))
+            })
     }
 }
 
@@ -89,7 +91,6 @@ impl Kind {
 ///
 /// The after-image is complete: the facts stand in the line, the documents are named by hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Line {
     /// Whose history this is.
     pub tenant: TenantId,
@@ -161,7 +162,11 @@ impl Line {
             "request_id": self.request_id,
             "previous": previous,
         });
-        Hash::of(serde_json_canonicalizer::to_string(&value).unwrap_or_default().as_bytes())
+        Hash::of(
+            serde_json_canonicalizer::to_string(&value)
+                .unwrap_or_default()
+                .as_bytes(),
+        )
     }
 
     /// Whether the state changed.

@@ -13,7 +13,10 @@ pub struct Invalid {
 impl Invalid {
     /// Names the field and the rule, so that together they read as a sentence: "name must be …".
     pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { field: field.into(), rule: rule.into() }
+        Self {
+            field: field.into(),
+            rule: rule.into(),
+        }
     }
 
     /// The field, as the API spells it.

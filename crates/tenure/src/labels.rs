@@ -20,12 +20,18 @@ use crate::Invalid;
 /// # Ok::<(), tenure::Invalid>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+#[serde(
+    try_from = "BTreeMap<String, String>",
+    into = "BTreeMap<String, String>"
+)]
 pub struct Labels(BTreeMap<String, String>);
 
 /// Up to 256 KiB of free text by key, keys and values counted together. Nothing selects by them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+#[serde(
+    try_from = "BTreeMap<String, String>",
+    into = "BTreeMap<String, String>"
+)]
 pub struct Annotations(BTreeMap<String, String>);
 
 /// Most labels that one tenant can have.
@@ -37,7 +43,9 @@ pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 fn is_word(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
     (1..=63).contains(&text.len())
-        && text.chars().all(|c| alphanumeric(c) || matches!(c, '.' | '_' | '-'))
+        && text
+            .chars()
+            .all(|c| alphanumeric(c) || matches!(c, '.' | '_' | '-'))
         && text.starts_with(alphanumeric)
         && text.ends_with(alphanumeric)
 }
@@ -51,9 +59,9 @@ pub(crate) fn is_key(text: &str) -> bool {
                 && prefix.len() <= 253
                 && prefix.split('.').all(|part| {
                     is_word(part)
-                        && part.bytes().all(|b| {
-                            b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
-                        })
+                        && part
+                            .bytes()
+                            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
                 })
         }
     }
@@ -85,7 +93,10 @@ impl Labels {
     /// [`Invalid`] names the first key or value that breaks a rule.
     pub fn parse(pairs: BTreeMap<String, String>) -> Result<Self, Invalid> {
         if pairs.len() > LABELS_MAX {
-            return Err(Invalid::new("labels", format!("must be at most {LABELS_MAX} pairs")));
+            return Err(Invalid::new(
+                "labels",
+                format!("must be at most {LABELS_MAX} pairs"),
+            ));
         }
         check_keys("labels", &pairs)?;
         if let Some((key, value)) = pairs.iter().find(|(_, value)| !is_value(value)) {
@@ -107,7 +118,9 @@ impl Labels {
 
     /// All pairs, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there are none.
@@ -134,18 +147,29 @@ impl Annotations {
     pub fn parse(pairs: BTreeMap<String, String>) -> Result<Self, Invalid> {
         check_keys("annotations", &pairs)?;
         if pairs.iter().any(|(_, value)| value.contains('\0')) {
-            return Err(Invalid::new("annotations", "must not contain the character U+0000"));
+            return Err(Invalid::new(
+                "annotations",
+                "must not contain the character U+0000",
+            ));
         }
-        let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let bytes: usize = pairs
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         if bytes > ANNOTATIONS_BYTES_MAX {
-            return Err(Invalid::new("annotations", "must be at most 256 KiB in all"));
+            return Err(Invalid::new(
+                "annotations",
+                "must be at most 256 KiB in all",
+            ));
         }
         Ok(Self(pairs))
     }
 
     /// All pairs, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there are none.
@@ -214,7 +238,17 @@ mod tests {
         for good in ["a", "A.b_c-9", "example.com/tier", "a.b-c/x"] {
             assert!(is_key(good), "{good}");
         }
-        for bad in ["", "-a", "a-", "a b", "Example.com/x", "a/b/c", "/a", "a/", ".x/a"] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "a b",
+            "Example.com/x",
+            "a/b/c",
+            "/a",
+            "a/",
+            ".x/a",
+        ] {
             assert!(!is_key(bad), "{bad}");
         }
     }
@@ -236,7 +270,11 @@ mod tests {
     #[test]
     fn merging_null_takes_a_key_away() {
         let base = Labels::parse([("a".into(), "1".into()), ("b".into(), "2".into())].into());
-        let over = [("a".to_owned(), None), ("c".to_owned(), Some("3".to_owned()))].into();
+        let over = [
+            ("a".to_owned(), None),
+            ("c".to_owned(), Some("3".to_owned())),
+        ]
+        .into();
         let merged = base.unwrap().merge(&over).unwrap();
         assert_eq!(merged.iter().collect::<Vec<_>>(), [("b", "2"), ("c", "3")]);
     }

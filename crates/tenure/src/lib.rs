@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod backoff;
 mod change;

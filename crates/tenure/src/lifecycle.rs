@@ -15,7 +15,6 @@ use crate::Invalid;
 /// someone asks for something else. Failure is no state but a [condition](crate::Conditions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "a new state must be met wherever states are matched")]
 pub enum State {
     /// Asked for; no work has begun.
     Requested,
@@ -55,9 +54,12 @@ impl State {
     pub const fn next(self) -> &'static [Self] {
         match self {
             Self::Requested => &[Self::Provisioning, Self::Deleting],
-            Self::Provisioning => {
-                &[Self::Ready, Self::Suspended, Self::Suspending, Self::Deleting]
-            }
+            Self::Provisioning => &[
+                Self::Ready,
+                Self::Suspended,
+                Self::Suspending,
+                Self::Deleting,
+            ],
             Self::Ready => &[Self::Updating, Self::Suspending, Self::Deleting],
             Self::Updating => &[
                 Self::Ready,
@@ -110,10 +112,13 @@ impl FromStr for State {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
-            let words = Self::ALL.map(Self::as_str).join(", ");
-            Invalid::new("state", format!("must be one of {words}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| {
+                let words = Self::ALL.map(Self::as_str).join(", ");
+                Invalid::new("state", format!("must be one of {words}"))
+            })
     }
 }
 
@@ -127,7 +132,13 @@ mod tests {
         let mut seen = BTreeSet::from([from]);
         let mut open = vec![from];
         while let Some(state) = open.pop() {
-            open.extend(state.next().iter().copied().filter(|next| seen.insert(*next)));
+            open.extend(
+                state
+                    .next()
+                    .iter()
+                    .copied()
+                    .filter(|next| seen.insert(*next)),
+            );
         }
         seen
     }

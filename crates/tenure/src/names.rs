@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::Invalid;
 
-/// A tenant's id: a UUIDv7, so ids sort in the order of creation. Shown as a `TypeID`, `tnt_…`.
+/// A tenant's id: a `UUIDv7`, so ids sort in the order of creation. Shown as a `TypeID`, `tnt_…`.
 ///
 /// Never reused, and still valid after the tenant is deleted.
 ///
@@ -195,7 +195,11 @@ impl Message {
     pub fn lossy(text: &str) -> Self {
         let mut out = String::new();
         for c in text.trim().chars() {
-            let c = if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c };
+            let c = if c.is_control() && c != '\n' && c != '\t' {
+                ' '
+            } else {
+                c
+            };
             if out.len() + c.len_utf8() > 2_000 {
                 break;
             }
@@ -290,7 +294,17 @@ mod tests {
         for good in ["a", "0", "acme", "a-b", &"a".repeat(63)] {
             assert!(good.parse::<TenantName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a b", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a_b",
+            "a.b",
+            "ä",
+            "a b",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<TenantName>().is_err(), "{bad}");
         }
     }

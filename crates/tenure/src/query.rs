@@ -48,7 +48,6 @@ impl Default for PageSize {
 /// The order of reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "there is no third direction")]
 pub enum Direction {
     /// Oldest first.
     #[default]
@@ -59,7 +58,6 @@ pub enum Direction {
 
 /// A stretch of time: from `from` on, up to but without `until`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Between {
     /// Not before this.
     pub from: Option<Timestamp>,
@@ -81,7 +79,6 @@ impl Between {
 
 /// What a list selects: tenants for which every part holds. The default is all the living.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Filter {
     /// In any of these states; any state if empty. Naming `deleted` includes the deleted.
     pub states: BTreeSet<State>,
@@ -116,20 +113,24 @@ impl Filter {
         let kinds = tenant.conditions.kinds();
         (self.includes_deleted() || tenant.is_living())
             && (self.states.is_empty() || self.states.contains(&tenant.state))
-            && self.class.as_ref().is_none_or(|class| *class == tenant.class)
+            && self
+                .class
+                .as_ref()
+                .is_none_or(|class| *class == tenant.class)
             && self.selector.matches(&tenant.labels)
             && self.conditions.iter().all(|kind| kinds.contains(kind))
             && self.created.contains(tenant.created_at)
             && self.updated.contains(tenant.updated_at)
             && self.state_since.contains(tenant.state_since)
             && (self.deleted.is_unbounded()
-                || tenant.deleted_at.is_some_and(|at| self.deleted.contains(at)))
+                || tenant
+                    .deleted_at
+                    .is_some_and(|at| self.deleted.contains(at)))
     }
 }
 
 /// A list, from a point on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Query {
     /// What it selects.
     pub filter: Filter,
@@ -145,13 +146,16 @@ impl Query {
     /// What a cursor of this query is bound to: filter and order.
     pub fn fingerprint(&self) -> Hash {
         let value = serde_json::json!({"filter": self.filter, "direction": self.direction});
-        Hash::of(serde_json_canonicalizer::to_string(&value).unwrap_or_default().as_bytes())
+        Hash::of(
+            serde_json_canonicalizer::to_string(&value)
+                .unwrap_or_default()
+                .as_bytes(),
+        )
     }
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,

@@ -11,7 +11,6 @@ use crate::{Invalid, Labels};
 
 /// What must hold of one label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "stores match every requirement")]
 pub enum Requirement {
     /// The label is there, with one of these values.
     In(String, BTreeSet<String>),
@@ -65,7 +64,10 @@ impl FromStr for Selector {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let requirements = split(text).into_iter().map(requirement).collect::<Result<Vec<_>, _>>()?;
+        let requirements = split(text)
+            .into_iter()
+            .map(requirement)
+            .collect::<Result<Vec<_>, _>>()?;
         if requirements.len() > REQUIREMENTS_MAX {
             let rule = format!("must have at most {REQUIREMENTS_MAX} requirements");
             return Err(Invalid::new("selector", rule));
@@ -103,11 +105,19 @@ fn requirement(part: &str) -> Result<Requirement, Invalid> {
     let text = part.trim();
     let key = |key: &str| {
         let key = key.trim();
-        if is_key(key) { Ok(key.to_owned()) } else { Err(bad(part)) }
+        if is_key(key) {
+            Ok(key.to_owned())
+        } else {
+            Err(bad(part))
+        }
     };
     let value = |value: &str| {
         let value = value.trim();
-        if is_value(value) { Ok(value.to_owned()) } else { Err(bad(part)) }
+        if is_value(value) {
+            Ok(value.to_owned())
+        } else {
+            Err(bad(part))
+        }
     };
     if let Some(name) = text.strip_prefix('!') {
         return Ok(Requirement::Absent(key(name)?));
@@ -122,7 +132,10 @@ fn requirement(part: &str) -> Result<Requirement, Invalid> {
         return Ok(Requirement::Exists(key(text)?));
     };
     let list = list.strip_suffix(')').ok_or_else(|| bad(part))?;
-    let values = list.split(',').map(value).collect::<Result<BTreeSet<_>, _>>()?;
+    let values = list
+        .split(',')
+        .map(value)
+        .collect::<Result<BTreeSet<_>, _>>()?;
     match head.split_whitespace().collect::<Vec<_>>().as_slice() {
         [name, "in"] => Ok(Requirement::In(key(name)?, values)),
         [name, "notin"] => Ok(Requirement::NotIn(key(name)?, values)),
@@ -137,7 +150,11 @@ impl fmt::Display for Selector {
                 f.write_str(",")?;
             }
             let list = |values: &BTreeSet<String>| {
-                values.iter().map(String::as_str).collect::<Vec<_>>().join(",")
+                values
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(",")
             };
             match requirement {
                 Requirement::In(key, values) => write!(f, "{key} in ({})", list(values))?,
@@ -180,7 +197,17 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_by_name() {
-        for bad in ["a=b=c", "a in b", "a in (b", "a like (b)", "=b", "a,,b", "a b", "!", "a=(b)"] {
+        for bad in [
+            "a=b=c",
+            "a in b",
+            "a in (b",
+            "a like (b)",
+            "=b",
+            "a,,b",
+            "a b",
+            "!",
+            "a=(b)",
+        ] {
             let error = bad.parse::<Selector>().unwrap_err().to_string();
             assert!(error.contains("is none of them"), "{bad}: {error}");
         }

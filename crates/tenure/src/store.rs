@@ -32,7 +32,6 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Which tenant is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "stores match every way of naming a tenant")]
 pub enum TenantRef {
     /// The tenant of this id, deleted or not.
     Id(TenantId),
@@ -55,7 +54,6 @@ impl std::str::FromStr for TenantRef {
 
 /// What is counted and planned for a tenant, rather than recorded: never in history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct WorkFacts {
     /// When its work is due, by the store's clock; `None` if nothing is planned.
     pub due_at: Option<Timestamp>,
@@ -75,7 +73,6 @@ pub struct WorkFacts {
 
 /// A tenant with what is counted for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Record {
     /// The record.
     pub tenant: Tenant,
@@ -85,7 +82,6 @@ pub struct Record {
 
 /// What an idempotency key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Prior {
     /// The tenant that the request was about.
     pub tenant: TenantId,
@@ -97,7 +93,6 @@ pub struct Prior {
 
 /// All that a decision needs, from one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Loaded {
     /// The tenant, if there is one.
     pub record: Option<Record>,
@@ -107,7 +102,6 @@ pub struct Loaded {
 
 /// What became of a change. Only `Applied` wrote anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must meet every answer")]
 pub enum Commit {
     /// It is written, now or by an earlier send of the same change, and survives any crash.
     Applied {
@@ -133,7 +127,6 @@ pub enum Commit {
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "stores match every way of reading")]
 pub enum Freshness {
     /// What the primary says. During a split brain, a deposed primary may say something old.
     #[default]
@@ -145,7 +138,6 @@ pub enum Freshness {
 
 /// A point in a tenant's past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "stores match both")]
 pub enum AsOf {
     /// As it was after this revision.
     Revision(Revision),
@@ -155,7 +147,6 @@ pub enum AsOf {
 
 /// Which lines of a tenant's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct HistoryQuery {
     /// Lines beyond this revision, in the direction of reading; `None` starts at the end.
     pub after: Option<Revision>,
@@ -169,7 +160,6 @@ pub struct HistoryQuery {
 
 /// A stretch of the change feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Changes {
     /// The changes, in the order of their commits.
     pub lines: Vec<Line>,
@@ -179,7 +169,6 @@ pub struct Changes {
 
 /// A claim on a tenant's work that ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Lease {
     /// Whose work.
     pub tenant: TenantId,
@@ -193,7 +182,6 @@ pub struct Lease {
 
 /// How an attempt ended that changed nothing of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "stores match every outcome")]
 pub enum Attempt {
     /// It was in order. Attempts count from zero again.
     Clean,
@@ -208,7 +196,6 @@ pub enum Attempt {
 
 /// What an adapter can do beyond what every adapter must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "adapters build it field by field")]
 pub struct Capabilities {
     /// Several processes may write at once.
     pub multi_process: bool,
@@ -260,18 +247,25 @@ impl Readiness {
     /// Judges a schema by its own statement and by the levels that this binary supports.
     pub fn judge(schema: SchemaLevels, lowest: u32, highest: u32) -> Self {
         if schema.min_writer > highest {
-            Self::TooNew { needed: schema.min_writer, known: highest }
+            Self::TooNew {
+                needed: schema.min_writer,
+                known: highest,
+            }
         } else if schema.level < lowest {
-            Self::TooOld { schema: schema.level, needed: lowest }
+            Self::TooOld {
+                schema: schema.level,
+                needed: lowest,
+            }
         } else {
-            Self::Ready { schema: schema.level }
+            Self::Ready {
+                schema: schema.level,
+            }
         }
     }
 }
 
 /// What a schema says about who may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct SchemaLevels {
     /// The newest migration that was applied.
     pub level: u32,
@@ -303,7 +297,6 @@ impl fmt::Display for Readiness {
 
 /// How much a sweep may take away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Sweep {
     /// Rows of each kind at most.
     pub batch: PageSize,
@@ -313,7 +306,6 @@ pub struct Sweep {
 
 /// The copies that a store keeps beside the record so that lists are fast. They must agree with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Facets {
     /// The label rows.
     pub labels: BTreeMap<String, String>,

@@ -13,7 +13,6 @@ use crate::{
 /// What is counted rather than recorded (attempts, due times, when it was last looked at) stands
 /// beside it in [`WorkFacts`](crate::WorkFacts).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Tenant {
     /// Its id, for ever.
     pub id: TenantId,
@@ -101,7 +100,6 @@ impl Tenant {
 /// The inside of the document that [`Tenant::metadata`] writes, for stores to read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "stores take it apart")]
 pub struct Metadata {
     /// Labels.
     pub labels: Labels,
@@ -112,7 +110,6 @@ pub struct Metadata {
 /// The inside of the document that [`Tenant::details`] writes, for stores to read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "stores take it apart")]
 pub struct Details {
     /// Conditions.
     pub conditions: Conditions,
@@ -122,7 +119,6 @@ pub struct Details {
 
 /// A tenant without its documents, as lists give it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "stores build it field by field")]
 pub struct Summary {
     /// Its id.
     pub id: TenantId,

@@ -77,7 +77,10 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let at: jiff::Timestamp = text.parse().map_err(|_| {
-            Invalid::new("time", "must be RFC 3339 with an offset, such as 2026-11-22T20:00:00Z")
+            Invalid::new(
+                "time",
+                "must be RFC 3339 with an offset, such as 2026-11-22T20:00:00Z",
+            )
         })?;
         Self::from_micros(at.as_microsecond())
     }
@@ -108,7 +111,10 @@ pub trait Clock: Send + Sync + fmt::Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system's clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_microsecond().clamp(0, LAST))
     }

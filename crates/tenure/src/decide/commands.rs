@@ -42,19 +42,26 @@ pub fn decide(tenant: Option<&Tenant>, command: &Command, context: &Context) -> 
             other => refuse(
                 RefusalCode::TenantNotFound,
                 None,
-                format!("there is no such tenant to {}; create it first", other.as_str()),
+                format!(
+                    "there is no such tenant to {}; create it first",
+                    other.as_str()
+                ),
             ),
         };
     };
     match (tenant.state, command) {
         (_, Command::Create(wanted)) => create_again(tenant, wanted),
-        (State::Deleting | State::Deleted, Command::Delete) => {
-            Decision::AlreadySo { wake: Wake::Unchanged }
-        }
+        (State::Deleting | State::Deleted, Command::Delete) => Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        },
         (State::Deleted, other) => refuse(
             RefusalCode::TenantDeleted,
             Some(tenant),
-            format!("{} is deleted, so it can't {}; its name is free", tenant.name, other.as_str()),
+            format!(
+                "{} is deleted, so it can't {}; its name is free",
+                tenant.name,
+                other.as_str()
+            ),
         ),
         (
             State::Deleting,
@@ -70,7 +77,13 @@ pub fn decide(tenant: Option<&Tenant>, command: &Command, context: &Context) -> 
         ),
         (_, Command::Apply(wanted)) => apply(tenant, wanted, context),
         (_, Command::Patch(patch)) => patch_desired(tenant, patch, context),
-        (_, Command::Annotate { labels, annotations }) => {
+        (
+            _,
+            Command::Annotate {
+                labels,
+                annotations,
+            },
+        ) => {
             let after = || {
                 let mut after = tenant.clone();
                 after.labels = tenant.labels.merge(labels)?;
@@ -123,22 +136,39 @@ fn create(wanted: &Wanted, context: &Context) -> Decision {
 /// Asking again for a tenant that is as it was asked for is no mistake: the reply may have been lost.
 fn create_again(tenant: &Tenant, wanted: &Wanted) -> Decision {
     if tenant.is_living() && is_as_wanted(tenant, wanted) {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     }
     let detail = format!("{} exists already; apply changes it", tenant.name);
     refuse(RefusalCode::TenantExists, Some(tenant), detail)
 }
 
 fn is_as_wanted(tenant: &Tenant, wanted: &Wanted) -> bool {
-    wanted.class.as_ref().is_none_or(|class| *class == tenant.class)
-        && wanted.labels.as_ref().is_none_or(|labels| *labels == tenant.labels)
-        && wanted.annotations.as_ref().is_none_or(|a| *a == tenant.annotations)
+    wanted
+        .class
+        .as_ref()
+        .is_none_or(|class| *class == tenant.class)
+        && wanted
+            .labels
+            .as_ref()
+            .is_none_or(|labels| *labels == tenant.labels)
+        && wanted
+            .annotations
+            .as_ref()
+            .is_none_or(|a| *a == tenant.annotations)
         && wanted.desired.hash() == tenant.desired.hash()
-        && wanted.running.is_none_or(|running| running == tenant.running)
+        && wanted
+            .running
+            .is_none_or(|running| running == tenant.running)
 }
 
 fn apply(tenant: &Tenant, wanted: &Wanted, context: &Context) -> Decision {
-    if wanted.class.as_ref().is_some_and(|class| *class != tenant.class) {
+    if wanted
+        .class
+        .as_ref()
+        .is_some_and(|class| *class != tenant.class)
+    {
         let detail = format!(
             "{} is of class {} for ever; delete it and create it anew to change that",
             tenant.name, tenant.class
@@ -188,10 +218,8 @@ fn wanted_state(tenant: &Tenant, running: bool) -> State {
         // What is not there yet is made as it is wanted now, running or not.
         (State::Requested, _) => State::Requested,
         (State::Provisioning, _) => State::Provisioning,
-        (State::Ready, true) => State::Updating,
-        (State::Updating, true) if tenant.running => State::Updating,
-        (State::Updating, false) if !tenant.running => State::Updating,
-        (State::Suspended, false) => State::Updating,
+        (State::Ready, true) | (State::Suspended, false) => State::Updating,
+        (State::Updating, running) if running == tenant.running => State::Updating,
         (State::Updating | State::Suspending | State::Suspended | State::Resuming, true) => {
             State::Resuming
         }
@@ -204,7 +232,9 @@ fn wanted_state(tenant: &Tenant, running: bool) -> State {
 
 fn annotate(tenant: &Tenant, after: Tenant, context: &Context) -> Decision {
     if after.labels == tenant.labels && after.annotations == tenant.annotations {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     }
     Step::new(Kind::Metadata, "MetadataChanged", &context.message).lead(tenant, after, context)
 }
@@ -213,7 +243,10 @@ fn delete(tenant: &Tenant, context: &Context) -> Decision {
     let mut after = tenant.clone();
     after.generation = tenant.generation.next();
     after.state = State::Deleting;
-    after.conditions = Conditions { held: tenant.conditions.held.clone(), ..Default::default() };
+    after.conditions = Conditions {
+        held: tenant.conditions.held.clone(),
+        ..Default::default()
+    };
     Step::new(Kind::Desired, "DeleteRequested", &context.message)
         .wake(at_once(&after))
         .attempts_reset()
@@ -223,7 +256,9 @@ fn delete(tenant: &Tenant, context: &Context) -> Decision {
 fn retry(tenant: &Tenant, context: &Context) -> Decision {
     let mut after = tenant.clone();
     let Some(failing) = after.conditions.failing.as_mut() else {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     };
     failing.halted = false;
     Step::new(Kind::Condition, "RetryRequested", &context.message)
@@ -234,7 +269,9 @@ fn retry(tenant: &Tenant, context: &Context) -> Decision {
 
 fn hold(tenant: &Tenant, context: &Context) -> Decision {
     if tenant.conditions.held.is_some() {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     }
     let mut after = tenant.clone();
     after.conditions.held = Some(Held {
@@ -247,11 +284,19 @@ fn hold(tenant: &Tenant, context: &Context) -> Decision {
 
 fn release(tenant: &Tenant, context: &Context) -> Decision {
     if tenant.conditions.held.is_none() {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     }
     let mut after = tenant.clone();
     after.conditions.held = None;
-    let halted = tenant.conditions.failing.as_ref().is_some_and(|failing| failing.halted);
+    let halted = tenant
+        .conditions
+        .failing
+        .as_ref()
+        .is_some_and(|failing| failing.halted);
     let wake = if halted { Wake::Unchanged } else { Wake::Now };
-    Step::new(Kind::Condition, "Released", &context.message).wake(wake).lead(tenant, after, context)
+    Step::new(Kind::Condition, "Released", &context.message)
+        .wake(wake)
+        .lead(tenant, after, context)
 }

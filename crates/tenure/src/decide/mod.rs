@@ -35,7 +35,6 @@ pub use reports::decide_report;
 
 /// What is wanted of a tenant, as create and apply say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Wanted {
     /// The id that the tenant gets if it is created.
     pub id: TenantId,
@@ -106,7 +105,6 @@ impl Command {
 /// What a worker was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "a new operation must be met by every provisioner")]
 pub enum Operation {
     /// Make it as it should be.
     Apply,
@@ -129,7 +127,6 @@ impl Operation {
 
 /// What a worker says about one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Report {
     /// What it was doing.
     pub operation: Operation,
@@ -143,7 +140,6 @@ pub struct Report {
 
 /// What came of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the reconciler makes each of them")]
 pub enum Outcome {
     /// It begins.
     Started,
@@ -180,7 +176,6 @@ pub enum Outcome {
 
 /// When, by whom, why: what a decision needs beside the tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers build it field by field")]
 pub struct Context {
     /// The time now.
     pub at: Timestamp,
@@ -194,7 +189,6 @@ pub struct Context {
 
 /// What becomes of a command or report.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "callers must meet each of them")]
 pub enum Decision {
     /// This is to be written.
     Change(Box<Change>),
@@ -209,7 +203,6 @@ pub enum Decision {
 
 /// Why a command can't be, and what is possible instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "it is data")]
 pub struct Refusal {
     /// A stable word.
     pub code: RefusalCode,
@@ -223,7 +216,6 @@ pub struct Refusal {
 
 /// The stable words for refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "the API gives each a status")]
 pub enum RefusalCode {
     /// There is no such tenant.
     TenantNotFound,
@@ -364,7 +356,9 @@ impl Step {
         };
         match Change::build(before, after, draft) {
             Ok(change) => Decision::Change(Box::new(
-                change.with_wake(self.wake).with_attempts_reset(self.attempts_reset),
+                change
+                    .with_wake(self.wake)
+                    .with_attempts_reset(self.attempts_reset),
             )),
             Err(invalid) => refuse_invalid(before, &invalid),
         }
@@ -373,5 +367,9 @@ impl Step {
 
 /// When work is due that should be done at once: never, while someone holds the tenant.
 fn at_once(tenant: &Tenant) -> Wake {
-    if tenant.conditions.held.is_some() { Wake::Never } else { Wake::Now }
+    if tenant.conditions.held.is_some() {
+        Wake::Never
+    } else {
+        Wake::Now
+    }
 }

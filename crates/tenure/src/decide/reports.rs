@@ -1,9 +1,7 @@
 //! What workers' reports do.
 
 use super::{Context, Decision, Operation, Outcome, RefusalCode, Report, Step, at_once, refuse};
-use crate::{
-    Conditions, Failing, Kind, Message, State, Tenant, TenantName, Wake,
-};
+use crate::{Conditions, Failing, Kind, Message, State, Tenant, TenantName, Wake};
 
 /// Decides what a worker's report does to a tenant.
 ///
@@ -15,12 +13,19 @@ pub fn decide_report(tenant: &Tenant, report: &Report, context: &Context) -> Dec
         return out_of_order(tenant, "is deleted; drop the result");
     }
     if report.generation > tenant.generation {
-        return out_of_order(tenant, "was never asked for at this generation; drop the result");
+        return out_of_order(
+            tenant,
+            "was never asked for at this generation; drop the result",
+        );
     }
     match &report.outcome {
         Outcome::Started => started(tenant, report, context),
         Outcome::Progressed { message } => progressed(tenant, message, context),
-        Outcome::Succeeded { observed, resources, message } => {
+        Outcome::Succeeded {
+            observed,
+            resources,
+            message,
+        } => {
             let mut after = tenant.clone();
             after.observed = observed.clone().or(after.observed);
             after.resources = resources.clone().unwrap_or(after.resources);
@@ -32,12 +37,18 @@ pub fn decide_report(tenant: &Tenant, report: &Report, context: &Context) -> Dec
 
 fn out_of_order(tenant: &Tenant, why: &str) -> Decision {
     let name: &TenantName = &tenant.name;
-    refuse(RefusalCode::ReportOutOfOrder, Some(tenant), format!("{name} {why}"))
+    refuse(
+        RefusalCode::ReportOutOfOrder,
+        Some(tenant),
+        format!("{name} {why}"),
+    )
 }
 
 fn started(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     if tenant.state != State::Requested || report.operation != Operation::Apply {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     }
     let mut after = tenant.clone();
     after.state = State::Provisioning;
@@ -46,7 +57,9 @@ fn started(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
 
 fn progressed(tenant: &Tenant, message: &Message, context: &Context) -> Decision {
     if tenant.message == *message {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     }
     Step::new(Kind::State, "InProgress", message).lead(tenant, tenant.clone(), context)
 }
@@ -65,9 +78,13 @@ fn succeeded(
             out_of_order(tenant, "was not reported as started; report that first")
         }
         // What an apply made before it was overtaken by a delete is what the destroy must find.
-        (Operation::Apply, State::Deleting) => {
-            noted(tenant, after, "ObservedWhileDeleting", at_once(tenant), context)
-        }
+        (Operation::Apply, State::Deleting) => noted(
+            tenant,
+            after,
+            "ObservedWhileDeleting",
+            at_once(tenant),
+            context,
+        ),
         (Operation::Apply, _) => applied(tenant, after, report, message, context),
         (Operation::Observe, _) => observed(tenant, after, context),
     }
@@ -106,9 +123,19 @@ fn applied(
                 .attempts_reset()
                 .lead(tenant, after, context);
         }
-        return noted(tenant, after, "OlderGenerationReached", at_once(tenant), context);
+        return noted(
+            tenant,
+            after,
+            "OlderGenerationReached",
+            at_once(tenant),
+            context,
+        );
     }
-    after.state = if tenant.running { State::Ready } else { State::Suspended };
+    after.state = if tenant.running {
+        State::Ready
+    } else {
+        State::Suspended
+    };
     if tenant.state == after.state {
         return noted(tenant, after, "Observed", Wake::Never, context);
     }
@@ -126,7 +153,11 @@ fn applied(
 
 fn observed(tenant: &Tenant, mut after: Tenant, context: &Context) -> Decision {
     after.conditions.unknown = None;
-    let wake = if tenant.is_at_rest() { Wake::Never } else { at_once(tenant) };
+    let wake = if tenant.is_at_rest() {
+        Wake::Never
+    } else {
+        at_once(tenant)
+    };
     noted(tenant, after, "Observed", wake, context)
 }
 
@@ -141,8 +172,11 @@ fn noted(
     if after == *tenant {
         return Decision::AlreadySo { wake };
     }
-    let kind =
-        if after.conditions == tenant.conditions { Kind::Observed } else { Kind::Condition };
+    let kind = if after.conditions == tenant.conditions {
+        Kind::Observed
+    } else {
+        Kind::Condition
+    };
     Step::new(kind, reason, &Message::none())
         .wake(wake)
         .attempts_reset()
@@ -150,14 +184,24 @@ fn noted(
 }
 
 fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
-    let Outcome::Failed { reason, message, permanent, retry_after, attempt, policy } =
-        &report.outcome
+    let Outcome::Failed {
+        reason,
+        message,
+        permanent,
+        retry_after,
+        attempt,
+        policy,
+    } = &report.outcome
     else {
-        return Decision::AlreadySo { wake: Wake::Unchanged };
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
     };
     if report.generation < tenant.generation {
         // What failed is no longer wanted.
-        return Decision::AlreadySo { wake: at_once(tenant) };
+        return Decision::AlreadySo {
+            wake: at_once(tenant),
+        };
     }
     let halted = *permanent || *attempt >= policy.attempts_max;
     let wait = policy.wait(tenant.id, tenant.generation, *attempt);
@@ -173,11 +217,10 @@ fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     after.conditions.failing = Some(Failing {
         reason: reason.clone(),
         message: message.clone(),
-        since: old.map_or(context.at.max(tenant.updated_at), |old| old.since),
+        since: old.map_or_else(|| context.at.max(tenant.updated_at), |old| old.since),
         halted,
     });
     let mut step = Step::new(Kind::Condition, "Failing", message).wake(wake);
     step.reason = reason.clone();
     step.lead(tenant, after, context)
 }
-
