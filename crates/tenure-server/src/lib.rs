@@ -1,0 +1,12 @@
+//! Tenure served: HTTP API, command line and reconciler in one binary.
+//!
+//! The rules are in `tenure`, what a database does is in the adapters. Here is what faces people and
+//! provisioners, and what runs while nobody looks.
+//!
+//! # Invariants
+//!
+//! - Everything that writes goes through `tenure::Engine`.
+//! - The command line speaks to the API, over the network or in process: what it can do, any client
+//!   can do.
+
+pub mod ids;
