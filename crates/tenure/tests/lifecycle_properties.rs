@@ -1,4 +1,5 @@
 //! What holds of every life, however commands and reports are mixed.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -154,7 +155,7 @@ fn check(tenant: &Tenant) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn p3_p7_every_step_of_every_life_keeps_the_rules(
