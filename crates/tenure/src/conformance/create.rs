@@ -1,0 +1,11 @@
+//! Creating and loading.
+
+/// The cases of this topic, for the macros that walk them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases_create {
+    ([$($then:tt)*] $($arg:tt)*) => {
+        $($then)*! { @cases create [
+        ] $($arg)* }
+    };
+}

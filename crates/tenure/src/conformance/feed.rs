@@ -1,0 +1,11 @@
+//! The change feed.
+
+/// The cases of this topic, for the macros that walk them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases_feed {
+    ([$($then:tt)*] $($arg:tt)*) => {
+        $($then)*! { @cases feed [
+        ] $($arg)* }
+    };
+}

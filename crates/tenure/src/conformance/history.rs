@@ -1,0 +1,11 @@
+//! The history.
+
+/// The cases of this topic, for the macros that walk them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases_history {
+    ([$($then:tt)*] $($arg:tt)*) => {
+        $($then)*! { @cases history [
+        ] $($arg)* }
+    };
+}

@@ -1,0 +1,11 @@
+//! Handing out work.
+
+/// The cases of this topic, for the macros that walk them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases_work {
+    ([$($then:tt)*] $($arg:tt)*) => {
+        $($then)*! { @cases work [
+        ] $($arg)* }
+    };
+}
