@@ -1,0 +1,180 @@
+//! The stable words for everything that the API refuses or fails at.
+
+use axum::http::StatusCode;
+
+/// A stable word for one kind of error, with the status that carries it.
+///
+/// Programs compare the word; `docs/reference/errors.md` says for each what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+#[expect(
+    missing_docs,
+    reason = "the table below says it, and so does the reference"
+)]
+pub enum Code {
+    Invalid,
+    InvalidJson,
+    UnsupportedMediaType,
+    BodyTooLarge,
+    RequestTimeout,
+    RouteNotFound,
+    MethodNotAllowed,
+    HostNotAllowed,
+    OriginNotAllowed,
+    TenantNotFound,
+    RevisionNotFound,
+    TenantExists,
+    NameTaken,
+    IdTaken,
+    TenantDeleting,
+    TenantDeleted,
+    ClassFixed,
+    UnknownClass,
+    ReportOutOfOrder,
+    RevisionConflict,
+    IdempotencyKeyReused,
+    CursorInvalid,
+    CursorExpired,
+    Contended,
+    Overloaded,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    StoreUnavailable,
+    StoreNotReady,
+    StoreReadOnly,
+    StoreFull,
+    StoreClosed,
+    StoreCorrupt,
+    StoreRejected,
+    StoreError,
+    Internal,
+}
+
+impl Code {
+    /// All of them, in the order of the reference.
+    pub const ALL: [Self; 36] = [
+        Self::Invalid,
+        Self::InvalidJson,
+        Self::UnsupportedMediaType,
+        Self::BodyTooLarge,
+        Self::RequestTimeout,
+        Self::RouteNotFound,
+        Self::MethodNotAllowed,
+        Self::HostNotAllowed,
+        Self::OriginNotAllowed,
+        Self::TenantNotFound,
+        Self::RevisionNotFound,
+        Self::TenantExists,
+        Self::NameTaken,
+        Self::IdTaken,
+        Self::TenantDeleting,
+        Self::TenantDeleted,
+        Self::ClassFixed,
+        Self::UnknownClass,
+        Self::ReportOutOfOrder,
+        Self::RevisionConflict,
+        Self::IdempotencyKeyReused,
+        Self::CursorInvalid,
+        Self::CursorExpired,
+        Self::Contended,
+        Self::Overloaded,
+        Self::DeadlineExceeded,
+        Self::OutcomeUnknown,
+        Self::StoreUnavailable,
+        Self::StoreNotReady,
+        Self::StoreReadOnly,
+        Self::StoreFull,
+        Self::StoreClosed,
+        Self::StoreCorrupt,
+        Self::StoreRejected,
+        Self::StoreError,
+        Self::Internal,
+    ];
+
+    /// The word, the status and the title.
+    const fn entry(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Invalid => ("invalid", 422, "A value breaks a rule"),
+            Self::InvalidJson => ("invalid_json", 400, "The body is not JSON"),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                415,
+                "The body is of another media type",
+            ),
+            Self::BodyTooLarge => ("body_too_large", 413, "The body is too large"),
+            Self::RequestTimeout => ("request_timeout", 408, "The request came too slowly"),
+            Self::RouteNotFound => ("route_not_found", 404, "There is no such route"),
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "The route has no such method"),
+            Self::HostNotAllowed => ("host_not_allowed", 421, "The host is not this server's"),
+            Self::OriginNotAllowed => ("origin_not_allowed", 403, "Another site's page asks"),
+            Self::TenantNotFound => ("tenant_not_found", 404, "There is no such tenant"),
+            Self::RevisionNotFound => ("revision_not_found", 404, "The tenant was not there then"),
+            Self::TenantExists => ("tenant_exists", 409, "The tenant exists already"),
+            Self::NameTaken => ("name_taken", 409, "The name is taken"),
+            Self::IdTaken => ("id_taken", 409, "The id is taken"),
+            Self::TenantDeleting => ("tenant_deleting", 409, "The tenant is being deleted"),
+            Self::TenantDeleted => ("tenant_deleted", 409, "The tenant is deleted"),
+            Self::ClassFixed => ("class_fixed", 409, "A tenant's class is for ever"),
+            Self::UnknownClass => ("unknown_class", 422, "There is no such class"),
+            Self::ReportOutOfOrder => ("report_out_of_order", 409, "The report does not fit"),
+            Self::RevisionConflict => (
+                "revision_conflict",
+                412,
+                "The tenant is at another revision",
+            ),
+            Self::IdempotencyKeyReused => (
+                "idempotency_key_reused",
+                422,
+                "The idempotency key was used before",
+            ),
+            Self::CursorInvalid => ("cursor_invalid", 400, "The cursor is not of this query"),
+            Self::CursorExpired => ("cursor_expired", 410, "The cursor is too old"),
+            Self::Contended => ("contended", 503, "Too many change this tenant at once"),
+            Self::Overloaded => ("overloaded", 503, "The server is too busy"),
+            Self::DeadlineExceeded => ("deadline_exceeded", 503, "It took too long"),
+            Self::OutcomeUnknown => ("outcome_unknown", 503, "The outcome is unknown"),
+            Self::StoreUnavailable => ("store_unavailable", 503, "The store is unavailable"),
+            Self::StoreNotReady => ("store_not_ready", 503, "The store is not ready"),
+            Self::StoreReadOnly => ("store_read_only", 503, "The store takes no writes"),
+            Self::StoreFull => ("store_full", 507, "The store's disk is full"),
+            Self::StoreClosed => ("store_closed", 503, "The server is stopping"),
+            Self::StoreCorrupt => ("store_corrupt", 500, "What is stored is damaged"),
+            Self::StoreRejected => ("store_rejected", 500, "The store's guard refused the write"),
+            Self::StoreError => ("store_error", 500, "The store failed"),
+            Self::Internal => ("internal", 500, "The server failed"),
+        }
+    }
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// The status.
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.entry().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The same for every error of this code.
+    pub const fn title(self) -> &'static str {
+        self.entry().2
+    }
+
+    /// The code of this word, for words that other crates give.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    }
+
+    /// After how many seconds it makes sense to try again, if it does.
+    pub const fn retry_after(self) -> Option<&'static str> {
+        match self {
+            Self::Contended | Self::Overloaded | Self::OutcomeUnknown => Some("1"),
+            Self::DeadlineExceeded
+            | Self::StoreUnavailable
+            | Self::StoreNotReady
+            | Self::StoreReadOnly
+            | Self::StoreClosed => Some("5"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The headers that the API reads and writes.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use tenure::{Actor, Revision};
+
+use super::problem::Problem;
+
+/// A client's name for one intent.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// On an answer that was given before.
+pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// What a write did.
+pub(crate) const TENURE_EFFECT: HeaderName = HeaderName::from_static("tenure-effect");
+/// Who asks, as long as the server has no authentication and is reachable on this machine only.
+pub(crate) const TENURE_ACTOR: HeaderName = HeaderName::from_static("tenure-actor");
+/// The server's own id of the request, as in the history.
+pub(crate) const TENURE_REQUEST_ID: HeaderName = HeaderName::from_static("tenure-request-id");
+/// The client's id of the request, for logs.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The value of a header that may stand once.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Problem::invalid(
+            format!("header {name}"),
+            "must stand once",
+        ));
+    }
+    first
+        .map(|value| {
+            std::str::from_utf8(value.as_bytes())
+                .map(str::trim)
+                .map_err(|_| Problem::invalid(format!("header {name}"), "must be UTF-8"))
+        })
+        .transpose()
+}
+
+/// The revision that the client saw, from `If-Match`.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
+    let Some(text) = one(headers, &header::IF_MATCH)? else {
+        return Ok(None);
+    };
+    let revision = unquoted(text)
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|revision| (1..1 << 53).contains(revision));
+    match revision {
+        Some(revision) => Ok(Some(Revision::new(revision))),
+        None => Err(Problem::invalid(
+            "header if-match",
+            "must be one revision in quotes, such as \"3\", as ETag gave it",
+        )),
+    }
+}
+
+/// What `If-None-Match` asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IfNoneMatch {
+    /// Nothing.
+    Absent,
+    /// That there be none.
+    Any,
+    /// That it be at none of these revisions.
+    Tags(Vec<String>),
+}
+
+pub(crate) fn if_none_match(headers: &HeaderMap) -> Result<IfNoneMatch, Problem> {
+    let bad = || {
+        Problem::invalid(
+            "header if-none-match",
+            "must be * or revisions in quotes, such as \"3\"",
+        )
+    };
+    match one(headers, &header::IF_NONE_MATCH)? {
+        None => Ok(IfNoneMatch::Absent),
+        Some("*") => Ok(IfNoneMatch::Any),
+        Some(text) => {
+            let tags = text.split(',').map(|tag| {
+                let tag = tag.trim();
+                unquoted(tag.strip_prefix("W/").unwrap_or(tag)).map(str::to_owned)
+            });
+            tags.collect::<Option<Vec<_>>>()
+                .map(IfNoneMatch::Tags)
+                .ok_or_else(bad)
+        }
+    }
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    (!inner.contains('"')).then_some(inner)
+}
+
+/// The idempotency key: quoted as in RFC 8941, or bare.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(text) = one(headers, &IDEMPOTENCY_KEY)? else {
+        return Ok(None);
+    };
+    let bad = || {
+        Problem::invalid(
+            "header idempotency-key",
+            "must be 1 to 255 bytes, bare or in quotes, without control characters",
+        )
+    };
+    let key = match text.strip_prefix('"') {
+        None => text.to_owned(),
+        Some(rest) => unescaped(rest).ok_or_else(bad)?,
+    };
+    if key.is_empty() || key.len() > 255 || key.chars().any(char::is_control) {
+        return Err(bad());
+    }
+    Ok(Some(key))
+}
+
+/// The inside of a quoted string whose first quote is gone.
+fn unescaped(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return chars.next().is_none().then_some(out),
+            '\\' => out.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
+            c => out.push(c),
+        }
+    }
+}
+
+/// Who asks: what the client says, or somebody on this machine.
+pub(crate) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
+    let text = one(headers, &TENURE_ACTOR)?.unwrap_or("user:anonymous");
+    text.parse()
+        .map_err(|invalid: tenure::Invalid| Problem::invalid("header tenure-actor", invalid.rule()))
+}
+
+/// The client's own id of the request, if it is fit to be logged and sent back.
+pub(crate) fn client_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(X_REQUEST_ID)?;
+    let fit = (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+    fit.then(|| value.clone())
+}
+
+/// Says which revision an answer is of.
+pub(crate) fn put_etag(headers: &mut HeaderMap, revision: Revision) {
+    if let Ok(value) = HeaderValue::try_from(format!("\"{revision}\"")) {
+        headers.insert(header::ETAG, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: HeaderName, value: &str) -> HeaderMap {
+        [(name, value.parse().unwrap())].into_iter().collect()
+    }
+
+    #[test]
+    fn a_key_is_quoted_or_bare() {
+        for (text, key) in [
+            ("abc", Some("abc")),
+            ("\"abc\"", Some("abc")),
+            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
+            ("\"abc", None),
+            ("\"a\"b", None),
+            (r#""a\n""#, None),
+            ("", None),
+            ("\"\"", None),
+            (&"x".repeat(255), Some(&*"x".repeat(255))),
+            (&"x".repeat(256), None),
+        ] {
+            let read = idempotency_key(&with(IDEMPOTENCY_KEY, text));
+            assert_eq!(read.ok().flatten().as_deref(), key, "{text}");
+        }
+    }
+
+    #[test]
+    fn if_match_is_one_revision() {
+        let read = |text| if_match(&with(header::IF_MATCH, text)).ok().flatten();
+        assert_eq!(read("\"3\""), Some(Revision::new(3)));
+        for bad in [
+            "3",
+            "W/\"3\"",
+            "*",
+            "\"0\"",
+            "\"+3\"",
+            "\"3\", \"4\"",
+            "\"x\"",
+            "",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly() {
+        let read = |text| if_none_match(&with(header::IF_NONE_MATCH, text)).ok();
+        assert_eq!(read("*"), Some(IfNoneMatch::Any));
+        assert_eq!(
+            read("W/\"3\", \"4\""),
+            Some(IfNoneMatch::Tags(vec!["3".into(), "4".into()]))
+        );
+        assert_eq!(read("3"), None);
+    }
+}

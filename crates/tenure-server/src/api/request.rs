@@ -1,0 +1,179 @@
+//! What goes around every request: its id, its deadline, its line in the log, and the wording of
+//! whatever goes wrong.
+
+use std::any::Any;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tenure::{Context, Message};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::code::Code;
+use super::params::Params;
+use super::problem::Problem;
+use super::state::ApiState;
+use super::{guard, headers};
+
+/// What is known of a request before anything of it is read.
+#[derive(Clone, Copy, Debug)]
+struct Ticket {
+    id: Uuid,
+    started: Instant,
+}
+
+/// Gives the request its id, refuses what was not meant for this server, and finishes the answer:
+/// every error leaves as a problem, whoever made it.
+pub(super) async fn finish(
+    State(api): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let ticket = Ticket {
+        id: api.options().ids.fresh(),
+        started: Instant::now(),
+    };
+    request.extensions_mut().insert(ticket);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let client_id = headers::client_request_id(request.headers());
+    let response = match guard::check(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let mut response = worded(response, ticket.id);
+    let head = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(ticket.id.to_string()) {
+        head.insert(headers::TENURE_REQUEST_ID, id);
+    }
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let line = LogLine {
+        ticket,
+        method,
+        route,
+        client_id: client_id.as_ref(),
+    };
+    line.write(&response);
+    if let Some(id) = client_id {
+        response.headers_mut().insert(headers::X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// Writes the body of a problem, and makes one of an error that has none.
+fn worded(mut response: Response, id: Uuid) -> Response {
+    let problem = response.extensions_mut().remove::<Problem>();
+    let status = response.status();
+    if problem.is_none() && !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = problem.unwrap_or_else(|| Problem::of_status(status));
+    let mut answer = problem.clone().answer(id);
+    // The router says which methods a route has.
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        answer.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    answer.extensions_mut().insert(problem);
+    answer
+}
+
+struct LogLine<'a> {
+    ticket: Ticket,
+    method: Method,
+    route: &'a str,
+    client_id: Option<&'a HeaderValue>,
+}
+
+impl LogLine<'_> {
+    /// One line a request. What people must look at is an error; the rest is for those who ask.
+    fn write(&self, response: &Response) {
+        let status = response.status().as_u16();
+        let took = self.ticket.started.elapsed();
+        let (id, method, route) = (self.ticket.id, &self.method, self.route);
+        let client_id = self.client_id.and_then(|id| id.to_str().ok()).unwrap_or("");
+        let problem = response.extensions().get::<Problem>();
+        let code = problem.map_or("", |problem| problem.code().as_str());
+        let cause = problem.and_then(Problem::cause).unwrap_or("");
+        if response.status().is_server_error() {
+            tracing::error!(%id, %method, route, status, code, cause, client_id, ?took, "request");
+        } else {
+            tracing::debug!(%id, %method, route, status, code, cause, client_id, ?took, "request");
+        }
+    }
+}
+
+/// What a handler that panicked answers.
+#[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
+pub(super) fn panicked(crash: Box<dyn Any + Send>) -> Response {
+    let said = crash
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| crash.downcast_ref::<&'static str>().copied())
+        .unwrap_or("no message");
+    Problem::new(
+        Code::Internal,
+        "the server failed; find this request in its log",
+    )
+    .caused_by(format!("panic: {said}"))
+    .into_response()
+}
+
+/// One request, as handlers see it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Its query parameters. Each handler takes what it knows and refuses the rest.
+    pub(crate) params: Params,
+    pub(crate) headers: HeaderMap,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    id: Uuid,
+    started: Instant,
+}
+
+impl Call {
+    /// When the request must be answered.
+    pub(crate) fn deadline(&self, api: &ApiState) -> Instant {
+        self.started + api.options().limits.request
+    }
+
+    /// When, by whom, why: what every command is written with.
+    pub(crate) fn context(&self, api: &ApiState, message: Message) -> Result<Context, Problem> {
+        Ok(Context {
+            at: api.options().clock.now(),
+            actor: headers::actor(&self.headers)?,
+            request_id: self.id,
+            message,
+        })
+    }
+}
+
+impl FromRequestParts<ApiState> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
+        let ticket = ticket(parts, api);
+        Ok(Self {
+            params: Params::parse(parts.uri.query()),
+            headers: parts.headers.clone(),
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            id: ticket.id,
+            started: ticket.started,
+        })
+    }
+}
+
+/// When the body must have come.
+pub(crate) fn body_deadline(parts: &Parts, api: &ApiState) -> Instant {
+    ticket(parts, api).started + api.options().limits.body
+}
+
+fn ticket(parts: &Parts, api: &ApiState) -> Ticket {
+    parts.extensions.get().copied().unwrap_or_else(|| Ticket {
+        id: api.options().ids.fresh(),
+        started: Instant::now(),
+    })
+}

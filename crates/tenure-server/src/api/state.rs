@@ -1,0 +1,175 @@
+//! What every handler shares, and how it runs work: admitted, tracked, within a deadline.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure::{ClassName, Clock, Engine, SystemClock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use super::code::Code;
+use super::problem::Problem;
+use crate::ids::{IdSource, SystemIds};
+
+/// Most bytes of a request's body: 2 MiB.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What the API may spend on one request, and on all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the configuration builds it field by field"
+)]
+pub struct Limits {
+    /// How long a client may take to send a body.
+    pub body: Duration,
+    /// How long a request may take in all.
+    pub request: Duration,
+    /// How many requests may be at work in the store at once; more are turned away.
+    pub in_flight: usize,
+    /// How long an idempotency key is remembered.
+    pub key_ttl: Duration,
+}
+
+impl Default for Limits {
+    /// 20 s, 30 s, 256, 24 h.
+    fn default() -> Self {
+        Self {
+            body: Duration::from_secs(20),
+            request: Duration::from_secs(30),
+            in_flight: 256,
+            key_ttl: Duration::from_hours(24),
+        }
+    }
+}
+
+/// What the API needs beside the engine.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the configuration builds it field by field"
+)]
+pub struct ApiOptions {
+    /// The classes that there are; empty means that any may be named.
+    pub classes: BTreeSet<ClassName>,
+    /// What requests may take.
+    pub limits: Limits,
+    /// The time of every change.
+    pub clock: Arc<dyn Clock>,
+    /// The ids of requests and tenants.
+    pub ids: Arc<dyn IdSource>,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            classes: BTreeSet::new(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+        }
+    }
+}
+
+/// What every handler shares. Cloning it is cheap and shares it.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    engine: Engine,
+    options: Arc<ApiOptions>,
+    tasks: TaskTracker,
+    permits: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// An API over an engine.
+    pub fn new(engine: Engine, options: ApiOptions) -> Self {
+        Self {
+            engine,
+            permits: Arc::new(Semaphore::new(options.limits.in_flight)),
+            options: Arc::new(options),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits until the writes are done whose clients have gone. Call it when no new request can come.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn options(&self) -> &ApiOptions {
+        &self.options
+    }
+
+    /// Runs a write to its end, whether or not the client waits for it: hanging up can't cut it in
+    /// half. It holds its permit until then, so clients that hang up can't pile up work.
+    ///
+    /// # Errors
+    ///
+    /// The work's own; [`Code::Overloaded`] before it began; [`Code::OutcomeUnknown`] if it goes on
+    /// past the deadline.
+    pub(crate) async fn write<T, E, F>(&self, deadline: Instant, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let permit = self.admit()?;
+        let task = self.tasks.spawn(async move {
+            let done = work.await;
+            drop(permit);
+            done
+        });
+        match timeout_at(deadline, task).await {
+            Ok(Ok(done)) => done.map_err(Into::into),
+            Ok(Err(crash)) => Err(Problem::new(
+                Code::Internal,
+                "the server failed; get the tenant to see what was written, \
+                 and find this request in the server's log",
+            )
+            .caused_by(crash.to_string())),
+            Err(_elapsed) => Err(Problem::new(
+                Code::OutcomeUnknown,
+                "it takes longer than the request's deadline and goes on; send the same request \
+                 again, with the same Idempotency-Key if it had one, to learn what became of it",
+            )),
+        }
+    }
+
+    /// Runs a read, which may be dropped at any time.
+    ///
+    /// # Errors
+    ///
+    /// The work's own; [`Code::Overloaded`]; [`Code::DeadlineExceeded`].
+    pub(crate) async fn read<T, E, F>(&self, deadline: Instant, work: F) -> Result<T, Problem>
+    where
+        T: Send,
+        E: Into<Problem> + Send,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let _permit = self.admit()?;
+        match timeout_at(deadline, work).await {
+            Ok(done) => done.map_err(Into::into),
+            Err(_elapsed) => Err(Problem::new(
+                Code::DeadlineExceeded,
+                "the store did not answer within the request's deadline; try again later, \
+                 or ask for a smaller page",
+            )),
+        }
+    }
+
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            Problem::new(
+                Code::Overloaded,
+                "the server works on as many requests as it may; nothing was done; try again later",
+            )
+        })
+    }
+}

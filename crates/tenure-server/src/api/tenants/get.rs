@@ -1,0 +1,88 @@
+//! Gets a tenant, as it is or as it was.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tenure::{AsOf, Revision, Tenant, TenantRef, Timestamp};
+use tokio::time::Instant;
+
+use super::super::code::Code;
+use super::super::headers::{self, IfNoneMatch};
+use super::super::problem::Problem;
+use super::super::request::Call;
+use super::super::state::ApiState;
+use super::wire::TenantView;
+use super::{Who, json_answer, load};
+
+/// Gets a tenant by its id, or by the name of a living one.
+///
+/// `revision=` or `at=` give it as it was after that revision, or at that time. `ETag` is the
+/// revision of the record; `If-None-Match` with it answers 304 while the record is the same. What
+/// `work` counts is no part of the record.
+pub(in super::super) async fn get(
+    State(api): State<ApiState>,
+    Who(who): Who,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let deadline = call.deadline(&api);
+    let revision = call.params.number("revision")?;
+    let at: Option<Timestamp> = call.params.one("at")?;
+    let known = headers::if_none_match(&call.headers)?;
+    call.params.finish()?;
+    let view = match (revision, at) {
+        (None, None) => load(&api, deadline, &who).await?.into(),
+        (Some(revision), None) => past(
+            &api,
+            deadline,
+            &who,
+            AsOf::Revision(Revision::new(revision)),
+        )
+        .await?
+        .into(),
+        (None, Some(at)) => past(&api, deadline, &who, AsOf::Time(at)).await?.into(),
+        (Some(_), Some(_)) => {
+            return Err(Problem::invalid(
+                "at",
+                "must be absent where revision is given",
+            ));
+        }
+    };
+    Ok(worded(&view, &known))
+}
+
+async fn past(
+    api: &ApiState,
+    deadline: Instant,
+    who: &TenantRef,
+    point: AsOf,
+) -> Result<Tenant, Problem> {
+    let now = load(api, deadline, who).await?.tenant;
+    let then = api
+        .read(deadline, api.engine().store().as_of(now.id, point))
+        .await?;
+    then.ok_or_else(|| {
+        Problem::new(
+            Code::RevisionNotFound,
+            format!(
+                "{} has the revisions 1 to {} and was created at {}",
+                now.name, now.revision, now.created_at
+            ),
+        )
+    })
+}
+
+fn worded(view: &TenantView, known: &IfNoneMatch) -> Response {
+    let revision = view.tenant.revision;
+    let same = match known {
+        IfNoneMatch::Absent => false,
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Tags(tags) => tags.contains(&revision.to_string()),
+    };
+    let mut response = if same {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        json_answer(view)
+    };
+    headers::put_etag(response.headers_mut(), revision);
+    response
+}

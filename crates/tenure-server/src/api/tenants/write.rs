@@ -1,0 +1,139 @@
+//! What all writes have in common: preconditions, idempotency, dry runs, and the answer.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::Value;
+use tenure::{
+    Answer, Command, Context, Effect, Hash, IdempotencyKey, Request, Revision, TenantRef,
+};
+
+use super::super::headers::{self, IfNoneMatch};
+use super::super::problem::Problem;
+use super::super::request::Call;
+use super::super::state::ApiState;
+use super::json_answer;
+use super::wire::TenantView;
+
+/// Carries a command out and answers with the tenant as it left it.
+///
+/// `text` is what the client sent beside method and path: it tells one request from another.
+pub(super) async fn carry_out(
+    api: &ApiState,
+    mut call: Call,
+    (who, command): (TenantRef, Command),
+    context: Context,
+    text: Bytes,
+) -> Result<Response, Problem> {
+    let dry_run = call.params.flag("dry_run")?;
+    let deadline = call.deadline(api);
+    let if_revision = precondition(&call, &command)?;
+    let key = if dry_run {
+        None
+    } else {
+        key(api, &call, &context, &text)?
+    };
+    call.params.finish()?;
+    let makes = matches!(command, Command::Create(_) | Command::Apply(_));
+    let request = Request {
+        who,
+        command,
+        context,
+        if_revision,
+        key,
+        dry_run,
+    };
+    let engine = api.engine().clone();
+    let answer = api
+        .write(deadline, async move { engine.execute(&request).await })
+        .await?;
+    Ok(worded(answer, makes, dry_run))
+}
+
+/// The revision that the tenant must be at; 0 asks that there be none.
+fn precondition(call: &Call, command: &Command) -> Result<Option<Revision>, Problem> {
+    let if_match = headers::if_match(&call.headers)?;
+    match (headers::if_none_match(&call.headers)?, command) {
+        (IfNoneMatch::Absent, _) => Ok(if_match),
+        (IfNoneMatch::Any, Command::Create(_) | Command::Apply(_)) if if_match.is_none() => {
+            Ok(Some(Revision::new(0)))
+        }
+        _ => Err(Problem::invalid(
+            "header if-none-match",
+            "must be absent, or * when a tenant is created or applied, without if-match",
+        )),
+    }
+}
+
+/// The client's name for this request, which is only ever its own.
+fn key(
+    api: &ApiState,
+    call: &Call,
+    context: &Context,
+    text: &Bytes,
+) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(key) = headers::idempotency_key(&call.headers)? else {
+        return Ok(None);
+    };
+    let fingerprint = fingerprint(call, text)?;
+    let ttl = api.options().limits.key_ttl;
+    Ok(Some(IdempotencyKey::new(
+        context.actor.as_str(),
+        key,
+        fingerprint,
+        ttl,
+    )?))
+}
+
+/// The hash of the request: equal for bodies that say the same in another order or spelling.
+fn fingerprint(call: &Call, text: &Bytes) -> Result<Hash, Problem> {
+    let body: Value = match text.as_ref() {
+        b"" => Value::Null,
+        text => serde_json::from_slice(text)
+            .map_err(|error| Problem::invalid("body", format!("must be JSON: {error}")))?,
+    };
+    let whole = serde_json::json!([call.method.as_str(), call.path, body]);
+    let canonical = serde_json_canonicalizer::to_string(&whole)
+        .map_err(|error| Problem::invalid("body", format!("must be plain JSON: {error}")))?;
+    Ok(Hash::of(canonical.as_bytes()))
+}
+
+/// The tenant, with what the request did in the headers.
+fn worded(answer: Answer, makes: bool, dry_run: bool) -> Response {
+    let Answer { tenant, effect } = answer;
+    let (revision, id) = (tenant.revision, tenant.id);
+    let mut response = json_answer(&TenantView::from(tenant));
+    let created = match effect {
+        Effect::Created => true,
+        // The answer that was given then, and only a creation leaves a tenant at its first revision.
+        Effect::Replayed => makes && revision.get() == 1,
+        Effect::Changed | Effect::Unchanged => false,
+    };
+    if created && !dry_run {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    let head = response.headers_mut();
+    if created
+        && !dry_run
+        && let Ok(location) = HeaderValue::try_from(format!("/v1/tenants/{id}"))
+    {
+        head.insert(header::LOCATION, location);
+    }
+    if !dry_run {
+        headers::put_etag(head, revision);
+    }
+    let word = match effect {
+        Effect::Created => "created",
+        Effect::Changed => "changed",
+        Effect::Unchanged => "unchanged",
+        Effect::Replayed => "replayed",
+    };
+    head.insert(headers::TENURE_EFFECT, HeaderValue::from_static(word));
+    if effect == Effect::Replayed {
+        head.insert(
+            headers::IDEMPOTENCY_REPLAYED,
+            HeaderValue::from_static("true"),
+        );
+    }
+    response
+}
