@@ -1,0 +1,260 @@
+//! Provisioners that are programs: a request on stdin, the answer on stdout, notes on stderr.
+//!
+//! Each run is a process group of its own, so that it can be killed whole. The group is killed when
+//! the run ends, however it ends: at the deadline, when the lease is lost, when the program breaks the
+//! contract, and also when all went well, for what it leaves in the background belongs to no one.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tenure::Message;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::contract::{self, Reading};
+use super::tail::Tail;
+use super::{Answer, Call, Failure, Fault, Provisioner, strays};
+use crate::config::{Class, Exec};
+
+/// Most bytes that a program may write to stdout: room for any answer that could be recorded.
+const OUTPUT_MAX: u64 = 1024 * 1024;
+
+/// How long the pipes of a killed group may stay open: only strays can hold them, and those are
+/// killed too, so this is never waited for in full.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Runs the program of a class.
+#[derive(Clone, Debug)]
+pub struct ExecProvisioner {
+    exec: Exec,
+    deadline: Duration,
+}
+
+/// Why a run ended.
+enum End {
+    Exited(io::Result<ExitStatus>),
+    Faulted(Failure),
+    Late,
+    Stopped,
+}
+
+impl ExecProvisioner {
+    /// The provisioner of a class.
+    pub fn new(class: &Class) -> Self {
+        Self { exec: class.exec.clone(), deadline: class.deadline }
+    }
+
+    fn spawn(&self, operation_id: &str) -> Result<Group, Failure> {
+        let exec = &self.exec;
+        let child = Command::new(&exec.program)
+            .args(&exec.arguments)
+            .current_dir(&exec.folder)
+            .env_clear()
+            .envs(&exec.environment)
+            .env(strays::MARK, operation_id)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| self.not_started(&error))?;
+        let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Ok(Group { child, id })
+    }
+
+    fn not_started(&self, error: &io::Error) -> Failure {
+        let program = self.exec.program.display();
+        let folder = self.exec.folder.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => Fault::ProvisionerMissing.failure(&format!(
+                "there is no program {program}, or its interpreter or the folder {folder} is \
+                 missing; correct `exec` of the class in tenure.toml, or install the program"
+            )),
+            io::ErrorKind::PermissionDenied => Fault::ProvisionerNotExecutable.failure(&format!(
+                "{program} may not be run: {error}; make it executable with chmod +x"
+            )),
+            _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+                Fault::ProvisionerNotExecutable.failure(&format!(
+                    "{program} is no program that this system can run; a script needs a first line \
+                     such as #!/usr/bin/env python3"
+                ))
+            }
+            _ => Fault::ProvisionerNotStarted.failure(&format!(
+                "{program} could not be started: {error}; it is tried again by itself"
+            )),
+        }
+    }
+
+    fn late(&self, tail: &Tail) -> Failure {
+        Fault::DeadlineExceeded.failure(&format!(
+            "the provisioner did not end within {} s and was killed{}; make it faster, or raise \
+             deadline_seconds of the class",
+            self.deadline.as_secs(),
+            tail.said()
+        ))
+    }
+}
+
+#[async_trait]
+impl Provisioner for ExecProvisioner {
+    async fn run(
+        &self,
+        call: &Call,
+        progress: &watch::Sender<Message>,
+        stop: &CancellationToken,
+    ) -> Answer {
+        let operation_id = call.operation_id();
+        let request = match contract::request(call) {
+            Ok(request) => request,
+            Err(error) => return Answer::Failed(Fault::AnswerRefused.failure(&error.to_string())),
+        };
+        let mut group = match self.spawn(&operation_id) {
+            Ok(group) => group,
+            Err(failure) => return Answer::Failed(failure),
+        };
+        let (faulted, mut fault) = oneshot::channel();
+        let asking = group.child.stdin.take().map(|pipe| spawn(ask(pipe, request)));
+        let reading = Reading::new(operation_id.clone());
+        let answers = group.child.stdout.take().map(|pipe| {
+            spawn(listen(pipe, reading, progress.clone(), faulted))
+        });
+        let notes = group.child.stderr.take().map(|pipe| spawn(Tail::read(pipe)));
+
+        let end = tokio::select! {
+            biased;
+            () = stop.cancelled() => End::Stopped,
+            Ok(failure) = &mut fault => End::Faulted(failure),
+            status = group.child.wait() => End::Exited(status),
+            () = sleep(self.deadline) => End::Late,
+        };
+        group.end(operation_id).await;
+        drop(asking);
+        let answer = drained(answers).await.flatten();
+        let tail = drained(notes).await.unwrap_or_default();
+        match end {
+            End::Stopped => Answer::Stopped,
+            End::Late => Answer::Failed(self.late(&tail)),
+            End::Faulted(failure) => Answer::Failed(failure),
+            End::Exited(status) => match fault.try_recv() {
+                Ok(failure) => Answer::Failed(failure),
+                Err(_) => exited(&status, answer, &tail),
+            },
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> AbortOnDropHandle<T> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// What a reader has read, once the pipe that it reads has no writer any more.
+async fn drained<T>(reader: Option<AbortOnDropHandle<T>>) -> Option<T> {
+    timeout(DRAIN, reader?).await.ok()?.ok()
+}
+
+/// Writes the request. A program that does not read it, or not all of it, may have its reasons.
+async fn ask(mut pipe: ChildStdin, request: Vec<u8>) {
+    if let Err(error) = pipe.write_all(&request).await {
+        tracing::debug!(%error, "the provisioner did not read its request to the end");
+    }
+}
+
+/// Reads answers to the end of the pipe, or to the first line that breaks the contract.
+async fn listen(
+    pipe: ChildStdout,
+    mut reading: Reading,
+    progress: watch::Sender<Message>,
+    faulted: oneshot::Sender<Failure>,
+) -> Option<Answer> {
+    // One byte more than is allowed tells a full measure from too much.
+    let mut pipe = BufReader::new(pipe).take(OUTPUT_MAX + 1);
+    let mut line = Vec::new();
+    let fault = loop {
+        line.clear();
+        match pipe.read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return reading.into_answer(),
+            Ok(_) if pipe.limit() == 0 => {
+                break Fault::OutputTooLarge.failure(&format!(
+                    "the provisioner wrote more than {OUTPUT_MAX} bytes to stdout and was killed; let \
+                     it print answers only, notes go to stderr"
+                ));
+            }
+            Ok(_) => match reading.line(&line) {
+                Ok(None) => {}
+                Ok(Some(message)) => drop(progress.send_replace(message)),
+                Err(failure) => break failure,
+            },
+        }
+    };
+    // Nobody listens any more if the run has ended meanwhile.
+    drop(faulted.send(fault));
+    None
+}
+
+/// What a program's end means, given what it said before.
+fn exited(status: &io::Result<ExitStatus>, answer: Option<Answer>, tail: &Tail) -> Answer {
+    let (status, good) = match status {
+        Ok(status) => (status.to_string(), status.success()),
+        Err(error) => (error.to_string(), false),
+    };
+    match answer {
+        // A program that says how it failed may also say so by its exit status.
+        Some(answer @ Answer::Failed(_)) => answer,
+        Some(answer) if good => answer,
+        None if good => Answer::Failed(Fault::AnswerMissing.failure(&format!(
+            "the provisioner ended well without an answer{}; let it print one line with \"result\": \
+             \"done\" or \"failed\" before it ends",
+            tail.said()
+        ))),
+        _ => Answer::Failed(Fault::ProvisionerCrashed.failure(&format!(
+            "the provisioner ended with {status}{}; correct what it says, it is tried again by itself",
+            tail.said()
+        ))),
+    }
+}
+
+/// A program and all that it started, as long as that stays in its group.
+struct Group {
+    child: Child,
+    /// The group's number, which is the program's; `None` once it is killed.
+    id: Option<Pid>,
+}
+
+impl Group {
+    /// Kills whatever still runs, waits for the program to be gone, and looks for strays.
+    async fn end(&mut self, operation_id: String) {
+        self.kill();
+        if let Err(error) = self.child.wait().await {
+            tracing::warn!(%error, "a provisioner that was killed could not be waited for");
+        }
+        let looked = tokio::task::spawn_blocking(move || strays::kill(&operation_id)).await;
+        if let Err(error) = looked {
+            tracing::warn!(%error, "a provisioner's strays could not be looked for");
+        }
+    }
+
+    /// The program may have ended just now. Its number is not given to another process before the
+    /// system has used all others, and not at all while a member of the group is left.
+    fn kill(&mut self) {
+        if let Some(id) = self.id.take() {
+            // No such group: all of it has ended by itself.
+            let _: rustix::io::Result<()> = kill_process_group(id, Signal::KILL);
+        }
+    }
+}
+
+/// For a run whose future is dropped: nothing survives it, and the runtime reaps what is killed.
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
