@@ -26,8 +26,8 @@
 //! answers of [`Database`]. A case that can't run for that reason says so on standard error, with
 //! its name and the reason, and passes.
 //!
-//! Beside the cases stand the `MemoryStore`, which is the port's documentation in code and the
-//! oracle of the model cases, and `Faulty`, which makes any store fail on a schedule.
+//! Beside the cases stand the [`MemoryStore`], which is the port's documentation in code and the
+//! oracle of the model cases, and [`Faulty`], which makes any store fail on a schedule.
 //!
 //! # Invariants
 //!
@@ -53,19 +53,23 @@ mod clock;
 pub mod commit;
 pub mod create;
 pub mod errors;
+mod faulty;
 pub mod feed;
 mod fixture;
 pub mod history;
 pub mod idempotency;
+mod memory;
 pub mod model;
 pub mod queries;
 pub mod work;
 
 pub use crate::store_conformance;
 pub use clock::ManualClock;
+pub use faulty::{Fault, Faulty};
 pub use fixture::{
     DAY, Everything, Setup, applied, change, fingerprint, key, patch, report, start, succeeded,
 };
+pub use memory::{MemoryDatabase, MemoryFactory, MemoryStore};
 
 /// How an adapter gives the suite its databases.
 #[async_trait]

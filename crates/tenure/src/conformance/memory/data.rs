@@ -1,0 +1,478 @@
+//! What is kept, and how it is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::store::Result;
+use crate::{
+    Attempt, Change, Commit, ConditionKind, Document, Facets, Fence, Hash, IdempotencyKey, Lease,
+    Line, PageSize, Prior, Record, Revision, StoreError, Sweep, Tenant, TenantId, TenantRef,
+    Timestamp, Under, Wake, WorkFacts,
+};
+
+/// All that a database holds.
+pub(super) struct Data {
+    pub(super) tenants: BTreeMap<TenantId, Life>,
+    /// By scope and key.
+    keys: BTreeMap<(String, String), Remembered>,
+    /// By position, from 1.
+    pub(super) feed: BTreeMap<u64, Entry>,
+    /// The newest position that was given out.
+    pub(super) feed_end: u64,
+    /// The newest position that was swept away.
+    pub(super) feed_floor: u64,
+    /// Names this feed among all feeds.
+    pub(super) epoch: Uuid,
+}
+
+/// A tenant through all its revisions, and what is kept beside it.
+pub(super) struct Life {
+    /// The line and the tenant of each revision, from 1.
+    pub(super) past: Vec<(Line, Tenant)>,
+    pub(super) documents: BTreeMap<Hash, Document>,
+    labels: BTreeMap<String, String>,
+    conditions: BTreeSet<ConditionKind>,
+    pub(super) work: WorkFacts,
+    /// Someone woke the work while it was leased.
+    dirty: bool,
+}
+
+struct Remembered {
+    prior: Prior,
+    until: Timestamp,
+}
+
+/// A place in the feed.
+pub(super) struct Entry {
+    pub(super) tenant: TenantId,
+    pub(super) revision: Revision,
+    written_at: Timestamp,
+}
+
+impl Life {
+    pub(super) fn tenant(&self) -> &Tenant {
+        let (_, tenant) = self
+            .past
+            .last()
+            .expect("a life begins with its first revision");
+        tenant
+    }
+
+    pub(super) fn at(&self, revision: Revision) -> Option<&(Line, Tenant)> {
+        let index = usize::try_from(revision.get()).ok()?.checked_sub(1)?;
+        self.past.get(index)
+    }
+
+    /// The answer to this change if it was written before: its line stands in the history.
+    fn own_earlier_send(&self, change: &Change) -> Option<Commit> {
+        let revision = change.line().revision;
+        let (line, _) = self.at(revision)?;
+        (line.hash == change.line().hash).then_some(Commit::Applied { revision })
+    }
+
+    pub(super) fn record(&self) -> Record {
+        Record {
+            tenant: self.tenant().clone(),
+            work: self.work.clone(),
+        }
+    }
+
+    /// Whether a lease runs.
+    fn is_leased(&self, now: Timestamp) -> bool {
+        self.work.holder.is_some() && self.work.lease_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether the lease of this fence runs.
+    fn is_held_under(&self, fence: Fence, now: Timestamp) -> bool {
+        self.is_leased(now) && self.work.fence == fence
+    }
+
+    fn extend_lease(&mut self, length: Duration, now: Timestamp) -> Timestamp {
+        let until = now.plus(length);
+        self.work.lease_until = Some(until);
+        self.work.due_at = Some(until);
+        until
+    }
+
+    /// Ends the lease, and plans the work.
+    fn end_lease(&mut self, next: Wake, now: Timestamp) {
+        self.work.due_at = if self.dirty {
+            Some(now)
+        } else {
+            plan(next, self.work.due_at, now)
+        };
+        self.work.holder = None;
+        self.work.lease_until = None;
+        self.dirty = false;
+    }
+
+    /// Makes the work due no later than planned, or once its lease ends.
+    fn wake_up(&mut self, wake: Wake, now: Timestamp) {
+        let (Wake::Now | Wake::After(_)) = wake else {
+            return;
+        };
+        if self.is_leased(now) {
+            self.dirty = true;
+        } else {
+            let due = plan(wake, None, now);
+            self.work.due_at = self
+                .work
+                .due_at
+                .map_or(due, |planned| due.min(Some(planned)));
+        }
+    }
+
+    fn plan_work(&mut self, change: &Change, now: Timestamp) {
+        if change.attempts_reset() {
+            self.work.attempts = 0;
+            self.work.last_error = None;
+        }
+        match change.lease() {
+            None => self.wake_up(change.wake(), now),
+            Some(Under { release: false, .. }) => {}
+            Some(Under { release: true, .. }) => {
+                self.end_lease(change.wake(), now);
+                self.work.checked_at = Some(now);
+            }
+        }
+    }
+
+    fn append(&mut self, change: &Change) {
+        for document in change.documents() {
+            self.documents.insert(document.hash(), document.clone());
+        }
+        for key in change.labels_removed() {
+            self.labels.remove(key);
+        }
+        self.labels.extend(change.labels_set().iter().cloned());
+        for kind in change.conditions_removed() {
+            self.conditions.remove(kind);
+        }
+        self.conditions.extend(change.conditions_added());
+        self.past
+            .push((change.line().clone(), change.tenant().clone()));
+    }
+}
+
+/// When work is due that was planned for `planned`.
+fn plan(wake: Wake, planned: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    match wake {
+        Wake::Now => Some(now),
+        Wake::After(wait) => Some(now.plus(wait)),
+        Wake::Never => None,
+        Wake::Unchanged => planned,
+    }
+}
+
+/// What a database's own constraints refuse, whoever writes.
+fn guard(before: Option<&Tenant>, after: &Tenant) -> Result<()> {
+    let edge = match before {
+        None => after.state == crate::State::Requested,
+        Some(before) => before.state.may_become(after.state),
+    };
+    let generation = before.map(|before| before.generation).unwrap_or_default();
+    let rules = [
+        ("state_edge", edge),
+        ("generation_grows", generation <= after.generation),
+        (
+            "observed_generation",
+            after.observed_generation <= after.generation,
+        ),
+        (
+            "deleted_at",
+            after.deleted_at.is_some() != after.is_living(),
+        ),
+    ];
+    match rules.into_iter().find(|(_, kept)| !kept) {
+        None => Ok(()),
+        Some((rule, _)) => Err(StoreError::Rejected {
+            rule: rule.to_owned(),
+        }),
+    }
+}
+
+/// Records and work.
+impl Data {
+    pub(super) fn new() -> Self {
+        Self {
+            tenants: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            feed: BTreeMap::new(),
+            feed_end: 0,
+            feed_floor: 0,
+            epoch: Uuid::from_u128(0x7e_4e_52_45),
+        }
+    }
+
+    pub(super) fn record(&self, who: &TenantRef) -> Option<Record> {
+        match who {
+            TenantRef::Id(id) => self.tenants.get(id),
+            TenantRef::Name(name) => self.tenants.values().find(|life| {
+                let tenant = life.tenant();
+                tenant.is_living() && tenant.name == *name
+            }),
+        }
+        .map(Life::record)
+    }
+
+    pub(super) fn prior(&self, (scope, key): (&str, &str), now: Timestamp) -> Option<Prior> {
+        let remembered = self.keys.get(&(scope.to_owned(), key.to_owned()))?;
+        (now < remembered.until).then_some(remembered.prior)
+    }
+
+    fn is_used(&self, key: &IdempotencyKey, now: Timestamp) -> bool {
+        self.prior((&key.scope, &key.key), now).is_some()
+    }
+
+    fn keep_key(
+        &mut self,
+        key: &IdempotencyKey,
+        tenant: TenantId,
+        revision: Revision,
+        now: Timestamp,
+    ) {
+        let prior = Prior {
+            tenant,
+            revision,
+            fingerprint: key.fingerprint,
+        };
+        let until = now.plus(key.ttl);
+        self.keys.insert(
+            (key.scope.clone(), key.key.clone()),
+            Remembered { prior, until },
+        );
+    }
+
+    pub(super) fn commit(&mut self, change: &Change, now: Timestamp) -> Result<Commit> {
+        let refused = match change.expected() {
+            None => self.refuse_create(change, now),
+            Some(expected) => self.refuse_update(change, expected, now),
+        };
+        if let Some(answer) = refused {
+            return Ok(answer);
+        }
+        let tenant = change.tenant();
+        guard(self.tenants.get(&tenant.id).map(Life::tenant), tenant)?;
+        let life = self.tenants.entry(tenant.id).or_insert_with(|| Life {
+            past: Vec::new(),
+            documents: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            conditions: BTreeSet::new(),
+            work: WorkFacts::default(),
+            dirty: false,
+        });
+        life.append(change);
+        life.plan_work(change, now);
+        let revision = change.line().revision;
+        self.feed_end += 1;
+        self.feed.insert(
+            self.feed_end,
+            Entry {
+                tenant: tenant.id,
+                revision,
+                written_at: now,
+            },
+        );
+        if let Some(key) = change.key() {
+            self.keep_key(key, tenant.id, revision, now);
+        }
+        Ok(Commit::Applied { revision })
+    }
+
+    /// The answer to a creation that must not be written.
+    fn refuse_create(&self, change: &Change, now: Timestamp) -> Option<Commit> {
+        let tenant = change.tenant();
+        if let Some(life) = self.tenants.get(&tenant.id) {
+            return Some(life.own_earlier_send(change).unwrap_or(Commit::IdTaken));
+        }
+        if self.record(&TenantRef::Name(tenant.name.clone())).is_some() {
+            return Some(Commit::NameTaken);
+        }
+        change
+            .key()
+            .filter(|key| self.is_used(key, now))
+            .map(|_| Commit::KeyUsed)
+    }
+
+    /// The answer to a change of a tenant that must not be written.
+    fn refuse_update(&self, change: &Change, expected: Revision, now: Timestamp) -> Option<Commit> {
+        let Some(life) = self.tenants.get(&change.tenant().id) else {
+            return Some(Commit::NotFound);
+        };
+        let actual = life.tenant().revision;
+        if actual != expected {
+            let own = life.own_earlier_send(change);
+            return Some(own.unwrap_or(Commit::Conflict { actual }));
+        }
+        if change
+            .lease()
+            .is_some_and(|under| !life.is_held_under(under.fence, now))
+        {
+            return Some(Commit::LeaseLost);
+        }
+        change
+            .key()
+            .filter(|key| self.is_used(key, now))
+            .map(|_| Commit::KeyUsed)
+    }
+
+    pub(super) fn remember(
+        &mut self,
+        tenant: TenantId,
+        revision: Revision,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Commit {
+        if self
+            .tenants
+            .get(&tenant)
+            .is_none_or(|life| life.at(revision).is_none())
+        {
+            return Commit::NotFound;
+        }
+        if self.is_used(key, now) {
+            return Commit::KeyUsed;
+        }
+        self.keep_key(key, tenant, revision, now);
+        Commit::Applied { revision }
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        holder: &str,
+        length: Duration,
+        limit: PageSize,
+        now: Timestamp,
+    ) -> Vec<Lease> {
+        let mut due: Vec<(Timestamp, &TenantId, &mut Life)> = self
+            .tenants
+            .iter_mut()
+            .filter_map(|(id, life)| Some((life.work.due_at.filter(|at| *at <= now)?, id, life)))
+            .collect();
+        due.sort_by_key(|(at, id, _)| (*at, **id));
+        let claimed = due
+            .into_iter()
+            .take(usize::from(limit.get()))
+            .map(|(_, id, life)| {
+                life.work.holder = Some(holder.to_owned());
+                life.work.fence = life.work.fence.next();
+                life.work.attempts += 1;
+                life.dirty = false;
+                let until = life.extend_lease(length, now);
+                Lease {
+                    tenant: *id,
+                    fence: life.work.fence,
+                    attempt: life.work.attempts,
+                    until,
+                }
+            });
+        claimed.collect()
+    }
+
+    /// The tenant's life, if this lease on it runs.
+    fn held(&mut self, lease: &Lease, now: Timestamp) -> Option<&mut Life> {
+        self.tenants
+            .get_mut(&lease.tenant)
+            .filter(|life| life.is_held_under(lease.fence, now))
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        lease: &Lease,
+        length: Duration,
+        now: Timestamp,
+    ) -> Option<Lease> {
+        let life = self.held(lease, now)?;
+        let until = life.extend_lease(length, now);
+        Some(Lease {
+            until,
+            ..lease.clone()
+        })
+    }
+
+    pub(super) fn release(
+        &mut self,
+        lease: &Lease,
+        attempt: &Attempt,
+        next: Wake,
+        now: Timestamp,
+    ) -> bool {
+        let Some(life) = self.held(lease, now) else {
+            return false;
+        };
+        life.end_lease(next, now);
+        let work = &mut life.work;
+        work.checked_at = Some(now);
+        match attempt {
+            Attempt::Clean => {
+                work.attempts = 0;
+                work.last_error = None;
+            }
+            Attempt::Failed { error } => work.last_error = Some(error.clone()),
+            Attempt::Returned => work.attempts = work.attempts.saturating_sub(1),
+        }
+        true
+    }
+
+    /// How long until the next work is due, if any is planned.
+    pub(super) fn due_in(&self, now: Timestamp) -> Option<Duration> {
+        self.tenants
+            .values()
+            .filter_map(|life| life.work.due_at)
+            .min()
+            .map(|at| at.since(now))
+    }
+}
+
+/// Upkeep.
+impl Data {
+    pub(super) fn sweep(&mut self, sweep: Sweep, now: Timestamp) -> u64 {
+        let batch = usize::from(sweep.batch.get());
+        let expired: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(_, remembered)| remembered.until <= now)
+            .map(|(key, _)| key.clone())
+            .take(batch)
+            .collect();
+        for key in &expired {
+            self.keys.remove(key);
+        }
+        // Only from the beginning on, so that what is left has no gap.
+        let old = |entry: &Entry| {
+            sweep
+                .feed_retention
+                .is_some_and(|keep| now.since(entry.written_at) > keep)
+        };
+        let ended: Vec<u64> = self
+            .feed
+            .iter()
+            .take_while(|(_, entry)| old(entry))
+            .map(|(position, _)| *position)
+            .take(batch)
+            .collect();
+        for position in &ended {
+            self.feed.remove(position);
+            self.feed_floor = *position;
+        }
+        u64::try_from(expired.len() + ended.len()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn facets(&self, tenant: TenantId) -> Facets {
+        let Some(life) = self.tenants.get(&tenant) else {
+            return Facets::default();
+        };
+        let entries = || self.feed.values().filter(|entry| entry.tenant == tenant);
+        Facets {
+            labels: life.labels.clone(),
+            conditions: life.conditions.iter().copied().collect(),
+            state: Some(life.tenant().state),
+            feed: (
+                u64::try_from(entries().count()).unwrap_or(u64::MAX),
+                entries().map(|entry| entry.revision).max(),
+            ),
+        }
+    }
+}
