@@ -56,6 +56,15 @@ impl Chain {
                 format!("the line belongs to {}", line.tenant),
             );
         }
+        if line.revision < awaited {
+            self.find(
+                line.revision,
+                "gap",
+                "the line stands twice, or out of order",
+            );
+            self.previous = previous;
+            return;
+        }
         if line.revision == awaited {
             self.hash(previous.as_ref(), line, identity);
             self.step(previous.as_ref(), line);

@@ -37,6 +37,10 @@ mod chain;
 mod clients;
 mod fold;
 mod log;
+#[cfg(test)]
+mod planted;
+#[cfg(test)]
+mod planted_runs;
 mod readers;
 #[cfg(test)]
 mod shelf;

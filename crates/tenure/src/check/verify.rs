@@ -190,11 +190,8 @@ impl Exam<'_> {
                     fold.push(line);
                 }
             }
-            let reached = head.is_some_and(|head| last.revision >= head.revision);
-            let short = lines.len() < usize::from(query.limit.get());
             // A page that does not lead on would be walked for ever; its lines were found wrong.
-            let stuck = query.after.is_some_and(|after| last.revision <= after);
-            if stuck || (reached && short) {
+            if query.after.is_some_and(|after| last.revision <= after) {
                 return Ok(fold);
             }
             query.after = Some(last.revision);
