@@ -1,1 +1,27 @@
-//! Adapter.
+#![doc = include_str!("../README.md")]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
+mod checkpoint;
+mod clock;
+mod commit;
+mod connect;
+mod error;
+mod failpoint;
+mod lease;
+mod list;
+mod migrate;
+mod open;
+mod options;
+mod place;
+mod port;
+mod read;
+mod readers;
+mod row;
+mod sql;
+mod store;
+mod upkeep;
+mod writer;
+
+pub use open::OpenError;
+pub use options::Options;
+pub use store::SqliteStore;

@@ -1,0 +1,39 @@
+-- Gets the living tenant of a name, with its documents and its work.
+SELECT
+    t.tenant_id,
+    t.name,
+    t.class,
+    t.running,
+    t.generation,
+    t.observed_generation,
+    t.state,
+    t.state_since,
+    t.reason,
+    t.message,
+    t.revision,
+    t.created_at,
+    t.updated_at,
+    t.deleted_at,
+    t.hash,
+    t.desired,
+    desired.body,
+    t.observed,
+    observed.body,
+    t.metadata,
+    metadata.body,
+    t.details,
+    details.body,
+    w.due_at,
+    w.attempts,
+    w.last_error,
+    w.checked_at,
+    w.holder,
+    w.lease_until,
+    w.fence
+FROM tenants AS t
+LEFT JOIN work AS w ON w.tenant_id = t.tenant_id
+LEFT JOIN documents AS desired ON desired.tenant_id = t.tenant_id AND desired.hash = t.desired
+LEFT JOIN documents AS observed ON observed.tenant_id = t.tenant_id AND observed.hash = t.observed
+LEFT JOIN documents AS metadata ON metadata.tenant_id = t.tenant_id AND metadata.hash = t.metadata
+LEFT JOIN documents AS details ON details.tenant_id = t.tenant_id AND details.hash = t.details
+WHERE t.name = ?1 AND t.deleted_at IS NULL;

@@ -1,0 +1,116 @@
+//! The schema: brought to this binary's level, after a copy, or left alone and judged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use refinery::{Migration, Runner};
+use rusqlite::Connection;
+use tenure::{Readiness, SchemaLevels};
+
+use crate::open::OpenError;
+use crate::upkeep::levels;
+
+/// The migrations, in order. Released files never change.
+const MIGRATIONS: &[(&str, &str)] = &[("V1__record", include_str!("../migrations/V1__record.sql"))];
+
+/// The lowest level of a schema that this binary can use.
+const LOWEST: u32 = 1;
+
+/// The highest level that this binary knows.
+pub(crate) fn highest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Marks a file as ours, in its header: "TENR".
+const APPLICATION_ID: i64 = 0x5445_4e52;
+
+/// Whether this binary can use a schema.
+pub(crate) fn judge(levels: SchemaLevels) -> Readiness {
+    Readiness::judge(levels, LOWEST, highest())
+}
+
+/// Brings the schema to this binary's level, unless it is newer; says what it is then.
+pub(crate) fn migrate(db: &mut Connection, path: &Path) -> Result<Readiness, OpenError> {
+    migrate_with(db, path, MIGRATIONS)
+}
+
+fn migrate_with(
+    db: &mut Connection,
+    path: &Path,
+    migrations: &[(&str, &str)],
+) -> Result<Readiness, OpenError> {
+    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    let at = level(db, path)?;
+    if at.is_none_or(|levels| levels.level < known) {
+        if at.is_some() {
+            copy_before(db, path, known)?;
+        }
+        let migrations = migrations
+            .iter()
+            .map(|(name, sql)| Migration::unapplied(name, sql))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| OpenError::migration(path, error))?;
+        Runner::new(&migrations)
+            .run(db)
+            .map_err(|error| OpenError::migration(path, error))?;
+    }
+    let levels = level(db, path)?.ok_or_else(|| OpenError::Corrupt {
+        path: path.to_owned(),
+        what: "store_meta is missing".to_owned(),
+    })?;
+    Ok(Readiness::judge(levels, LOWEST, known))
+}
+
+/// What the schema says of itself; `None` if there is none yet.
+fn level(db: &Connection, path: &Path) -> Result<Option<SchemaLevels>, OpenError> {
+    let failed = |error| OpenError::from_sqlite(path, error);
+    let application: i64 = db
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(failed)?;
+    let tables: i64 = db
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name NOT IN (?1, ?2)",
+            [
+                "refinery_schema_history",
+                "sqlite_autoindex_refinery_schema_history_1",
+            ],
+            |row| row.get(0),
+        )
+        .map_err(failed)?;
+    match (application, tables) {
+        (_, 0) => Ok(None),
+        (APPLICATION_ID, _) => levels(db).map_err(|error| OpenError::Corrupt {
+            path: path.to_owned(),
+            what: error.to_string(),
+        }),
+        _ => Err(OpenError::Foreign {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Where the copy goes that is made before an upgrade.
+fn before(path: &Path, known: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".before-v{known}"));
+    name.into()
+}
+
+/// Copies the database as it is before an upgrade. The copy has its name only once it is complete.
+fn copy_before(db: &Connection, path: &Path, known: u32) -> Result<(), OpenError> {
+    let copy = before(path, known);
+    let partial = copy.with_added_extension("partial");
+    let io = |error| OpenError::from_io(path, error);
+    if let Err(error) = fs::remove_file(&partial)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(io(error));
+    }
+    let name = partial.to_string_lossy();
+    db.execute("VACUUM INTO ?1", [name])
+        .map_err(|error| OpenError::from_sqlite(path, error))?;
+    fs::File::open(&partial)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    fs::rename(&partial, &copy).map_err(io)
+}

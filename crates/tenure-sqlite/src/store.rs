@@ -1,0 +1,232 @@
+//! The store: what is open, and how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tenure::{Readiness, Result, Source, StoreError, Timestamp};
+use tokio::sync::Notify;
+
+use crate::clock::StoreClock;
+use crate::connect::{Role, connect};
+use crate::open::OpenError;
+use crate::options::Options;
+use crate::place::{Lock, check_local, check_sqlite};
+use crate::readers::Readers;
+use crate::writer::{Pending, Queue};
+use crate::{checkpoint, migrate, writer};
+
+type Opened<T> = std::result::Result<T, OpenError>;
+
+/// A record of tenants in one SQLite file, of which this process is the only user.
+///
+/// Everything it does goes through the traits of the [storage port](tenure::Store). Dropping it
+/// writes what is queued and closes the file, like [`close`](tenure::Upkeep::close).
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    readiness: Readiness,
+    pub(crate) clock: Arc<StoreClock>,
+    pub(crate) due: Arc<Notify>,
+    closed: AtomicBool,
+    queue: RwLock<Option<Queue>>,
+    readers: Option<Arc<Readers>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl SqliteStore {
+    /// Opens a database, and makes it if there is none. Brings its schema up to date, after copying
+    /// the file to `<path>.before-v<level>`.
+    ///
+    /// A database whose schema is too new for this program opens, but is not
+    /// [ready](tenure::Upkeep::readiness), and refuses every call. Blocks; call it at the start.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says what is in the way and what to do. The file is as it was.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> std::result::Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        check_sqlite()?;
+        check_local(&path)?;
+        let lock = Lock::take(&path)?;
+        check_writable(&path)?;
+        let failed = |error| OpenError::from_sqlite(&path, error);
+        let mut db = connect(&path, Role::Writer).map_err(failed)?;
+        check_header(&db, &path)?;
+        let readiness = migrate::migrate(&mut db, &path)?;
+        let mut store = Self {
+            readiness,
+            clock: Arc::new(StoreClock::new(Arc::clone(&options.clock))),
+            due: Arc::new(Notify::new()),
+            closed: AtomicBool::new(false),
+            queue: RwLock::new(None),
+            readers: None,
+            threads: Mutex::new(Vec::new()),
+            lock: Mutex::new(Some(lock)),
+            path,
+        };
+        if store.readiness.is_ready() {
+            store.start(db, &options)?;
+        }
+        Ok(store)
+    }
+
+    fn start(&mut self, mut db: Connection, options: &Options) -> Opened<()> {
+        let failed = |source: Source| OpenError::Other {
+            path: self.path.clone(),
+            source,
+        };
+        let log = checkpoint::start(&self.path, &mut db, options.checkpoint_pages);
+        let log = log.map_err(failed)?;
+        let clock = Arc::clone(&self.clock);
+        let started = writer::start(db, clock, options.queue.max(1), options.deadline);
+        let (queue, thread) = started.map_err(|error| OpenError::from_io(&self.path, error))?;
+        let readers = Readers::open(
+            &self.path,
+            options.readers,
+            options.queue.max(1),
+            options.deadline,
+        )
+        .map_err(|error| OpenError::from_sqlite(&self.path, error))?;
+        self.queue = RwLock::new(Some(queue));
+        self.readers = Some(readers);
+        self.threads = Mutex::new(vec![thread, log]);
+        Ok(())
+    }
+
+    /// The path of the database.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        if self.readiness.is_ready() {
+            Ok(())
+        } else {
+            Err(StoreError::NotReady(self.readiness.clone()))
+        }
+    }
+
+    /// Queues a write.
+    pub(crate) fn push<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<Pending<T>> {
+        self.check()?;
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().ok_or(StoreError::Closed)?.push(work)
+    }
+
+    /// Writes, and waits for the answer.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.push(work)?.answer().await
+    }
+
+    /// Reads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.check()?;
+        let readers = self.readers.as_ref().ok_or(StoreError::Closed)?;
+        readers.read(work).await
+    }
+
+    /// Whether it can serve, as far as that shows without asking the database.
+    pub(crate) fn standing(&self) -> Readiness {
+        let why = if self.closed.load(Ordering::Acquire) {
+            "it was closed"
+        } else if self.is_stalled() {
+            "a write does not come to its end; check the disk"
+        } else {
+            return self.readiness.clone();
+        };
+        Readiness::Unreachable {
+            why: why.to_owned(),
+        }
+    }
+
+    fn is_stalled(&self) -> bool {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().is_some_and(Queue::is_stalled)
+    }
+
+    /// Takes what has to end, once.
+    fn end(&self) -> Vec<JoinHandle<()>> {
+        self.closed.store(true, Ordering::Release);
+        self.due.notify_waiters();
+        // Without the queue, the writer ends when it has written what is queued.
+        drop(
+            self.queue
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) async fn shut(&self) {
+        let threads = self.end();
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        let ended = tokio::task::spawn_blocking(move || join(threads)).await;
+        drop(ended);
+        drop(
+            self.lock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// How long `idle` waits at most for work that is planned.
+    pub(crate) fn until(&self, due: Option<Timestamp>, at_most: Duration) -> Duration {
+        due.map_or(at_most, |due| due.since(self.clock.now()).min(at_most))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // The lock must not be free before the last write is done.
+        join(self.end());
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A thread that panicked has nothing more to end.
+        drop(thread.join());
+    }
+}
+
+/// Refuses a file that can't be written before SQLite opens it read-only in silence.
+fn check_writable(path: &Path) -> Opened<()> {
+    let file = fs::OpenOptions::new().write(true).open(path);
+    match file {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::from_io(path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the header and the schema, so that a file that is none is found out now.
+fn check_header(db: &Connection, path: &Path) -> Opened<()> {
+    let count: rusqlite::Result<i64> =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+    count
+        .map(drop)
+        .map_err(|error| OpenError::from_sqlite(path, error))
+}

@@ -1,0 +1,3 @@
+//! What every store must do, on files.
+
+tenure::store_conformance!(crate::support::Files);

@@ -1,0 +1,5 @@
+//! What the store does on real files: one program, so that SQLite is linked once.
+
+mod conformance;
+mod guards;
+mod support;
