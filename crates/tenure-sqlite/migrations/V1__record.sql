@@ -273,7 +273,7 @@ CREATE TRIGGER history_revision BEFORE INSERT ON history
 WHEN NEW.revision IS NOT coalesce(
     (SELECT t.revision FROM tenants AS t WHERE t.tenant_id = NEW.tenant_id), 0
 ) + 1
-BEGIN SELECT RAISE(ABORT, 'guard:revision_plus_one'); END;
+BEGIN SELECT RAISE(ABORT, 'guard:tenants_revision_plus_one'); END;
 
 CREATE TRIGGER history_follows_head BEFORE INSERT ON history
 WHEN NEW.revision > 1 AND EXISTS (
@@ -287,7 +287,7 @@ WHEN CASE WHEN NEW.revision = 1 THEN NEW.to_state IS NOT 'requested' ELSE NOT EX
     SELECT 1 FROM state_edges AS e
     WHERE e.from_state = NEW.from_state AND e.to_state = NEW.to_state
 ) END
-BEGIN SELECT RAISE(ABORT, 'guard:state_edge'); END;
+BEGIN SELECT RAISE(ABORT, 'guard:history_edge'); END;
 
 CREATE TRIGGER history_generation BEFORE INSERT ON history
 WHEN NEW.generation < (SELECT t.generation FROM tenants AS t WHERE t.tenant_id = NEW.tenant_id)
@@ -314,7 +314,7 @@ WHEN NEW.revision IS NOT 1 OR NOT EXISTS (
         AND h.observed_generation = NEW.observed_generation AND h.desired = NEW.desired
         AND h.observed IS NEW.observed AND h.metadata IS NEW.metadata AND h.details IS NEW.details
 )
-BEGIN SELECT RAISE(ABORT, 'guard:state_without_history'); END;
+BEGIN SELECT RAISE(ABORT, 'guard:tenants_head'); END;
 
 -- Since only a line's own trigger can meet this, nothing else ever updates a tenant: its name, class
 -- and times stay what they are.
@@ -327,7 +327,7 @@ WHEN NEW.revision IS NOT OLD.revision + 1 OR NOT EXISTS (
         AND h.observed_generation = NEW.observed_generation AND h.desired = NEW.desired
         AND h.observed IS NEW.observed AND h.metadata IS NEW.metadata AND h.details IS NEW.details
 )
-BEGIN SELECT RAISE(ABORT, 'guard:state_without_history'); END;
+BEGIN SELECT RAISE(ABORT, 'guard:tenants_head'); END;
 
 CREATE TRIGGER tenants_never_deleted BEFORE DELETE ON tenants
 BEGIN SELECT RAISE(ABORT, 'guard:tenants_never_deleted'); END;

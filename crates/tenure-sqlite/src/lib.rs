@@ -13,6 +13,8 @@ mod migrate;
 mod open;
 mod options;
 mod place;
+#[cfg(test)]
+mod plans;
 mod port;
 mod read;
 mod readers;

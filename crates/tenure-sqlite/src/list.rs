@@ -86,7 +86,7 @@ const LABELS: &str = "FROM labels AS d CROSS JOIN tenants AS t ON t.tenant_id = 
 const CONDITIONS: &str =
     "FROM conditions AS d CROSS JOIN tenants AS t ON t.tenant_id = d.tenant_id";
 const WORK: &str = "FROM work AS d CROSS JOIN tenants AS t ON t.tenant_id = d.tenant_id";
-const COLUMNS: &str = "t.tenant_id AS tenant_id, t.name, t.class, t.running, t.generation, \
+const COLUMNS: &str = "t.name, t.class, t.running, t.generation, \
     t.observed_generation, t.state, t.state_since, t.reason, t.message, t.revision, t.created_at, \
     t.updated_at, t.deleted_at";
 
@@ -142,14 +142,14 @@ fn rest(filter: &Filter, driver: &Driver<'_>, bound: &mut Bound) -> String {
         within(column, between, bound, &mut parts);
     }
     for part in filter.selector.requirements() {
-        if !matches!((driver, part), (Driver::Label(driven, values), Requirement::In(key, all))
-            if driven == key && values.len() == all.len())
+        if !matches!((driver, part), (Driver::Label(walked, values), Requirement::In(key, all))
+            if walked == key && values.len() == all.len())
         {
             parts.push(requirement(part, bound));
         }
     }
     for kind in &filter.conditions {
-        if !matches!(driver, Driver::Condition(driven) if driven == kind) {
+        if !matches!(driver, Driver::Condition(walked) if walked == kind) {
             let kind = bound.text(kind.as_str());
             parts.push(format!(
                 "EXISTS (SELECT 1 FROM conditions AS c \
@@ -198,14 +198,22 @@ fn walk(query: &Query, after: Option<TenantId>) -> (String, Bound) {
         Direction::Ascending => (">", ""),
         Direction::Descending => ("<", " DESC"),
     };
+    // The walk's own column, or SQLite would sort what is in order already.
+    let id = walked(&driver);
     let from = after.map_or_else(String::new, |after| {
-        let id = bound.value(after.as_uuid().into_bytes().to_vec());
-        format!(" AND {} {beyond} {id}", walked(&driver))
+        format!(
+            " AND {id} {beyond} {}",
+            bound.value(after.as_uuid().into_bytes().to_vec())
+        )
     });
     let legs: Vec<String> = driver
         .legs(&mut bound)
         .into_iter()
-        .map(|leg| format!("SELECT {COLUMNS}, ({matches}) IS TRUE AS matches {leg}{from}"))
+        .map(|leg| {
+            format!(
+                "SELECT {id} AS tenant_id, {COLUMNS}, ({matches}) IS TRUE AS matches {leg}{from}"
+            )
+        })
         .collect();
     (
         format!("{} ORDER BY tenant_id{order}", legs.join(" UNION ALL ")),
@@ -319,4 +327,16 @@ fn tally(filter: &Filter) -> (String, Bound) {
         format!("SELECT state, count(*) FROM ({legs}) GROUP BY state"),
         bound,
     )
+}
+
+/// The text of a walk, for the test of plans.
+#[cfg(test)]
+pub(crate) fn walk_text(query: &Query, after: Option<TenantId>) -> String {
+    walk(query, after).0
+}
+
+/// The text of a count, for the test of plans.
+#[cfg(test)]
+pub(crate) fn tally_text(filter: &Filter) -> String {
+    tally(filter).0
 }

@@ -11,7 +11,8 @@ use crate::open::OpenError;
 use crate::upkeep::levels;
 
 /// The migrations, in order. Released files never change.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__record", include_str!("../migrations/V1__record.sql"))];
+pub(crate) const MIGRATIONS: &[(&str, &str)] =
+    &[("V1__record", include_str!("../migrations/V1__record.sql"))];
 
 /// The lowest level of a schema that this binary can use.
 const LOWEST: u32 = 1;

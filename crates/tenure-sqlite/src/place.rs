@@ -68,7 +68,7 @@ fn network_kind(path: &Path) -> std::io::Result<Option<&'static str>> {
         _ => Path::new("."),
     };
     let stat = rustix::fs::statfs(directory)?;
-    Ok(network_name(i64::from(stat.f_type)))
+    Ok(network_name(stat.f_type))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -49,6 +49,10 @@ impl SqliteStore {
     /// # Errors
     ///
     /// [`OpenError`] says what is in the way and what to do. The file is as it was.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "nobody needs them afterwards"
+    )]
     pub fn open(path: impl AsRef<Path>, options: Options) -> std::result::Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         check_sqlite()?;

@@ -76,7 +76,7 @@ async fn p1_a_state_without_history_is_refused() {
                 created_at, created_at, deleted_at
          FROM tenants",
     ] {
-        refused(&scratch, "state_without_history", sql);
+        refused(&scratch, "tenants_head", sql);
     }
 }
 
@@ -110,7 +110,7 @@ async fn p3_a_revision_is_never_skipped() {
     for revision in ["revision + 2", "revision + 100", "0", "-1"] {
         refused(
             &scratch,
-            "revision_plus_one",
+            "tenants_revision_plus_one",
             &line(revision, "to_state", "to_state", "generation"),
         );
     }
@@ -122,7 +122,7 @@ async fn an_illegal_transition_is_refused() {
     for to in ["'provisioning'", "'requested'", "'deleted'", "'resuming'"] {
         refused(
             &scratch,
-            "state_edge",
+            "history_edge",
             &line("revision + 1", "to_state", to, "generation"),
         );
     }

@@ -55,7 +55,8 @@ pub(crate) struct On(pub(crate) Arc<Scratch>);
 #[async_trait]
 impl Factory for On {
     async fn fresh(&self) -> Arc<dyn Database> {
-        Arc::clone(&self.0) as Arc<dyn Database>
+        let database: Arc<Scratch> = Arc::clone(&self.0);
+        database
     }
 }
 
