@@ -17,6 +17,7 @@ mod labels;
 mod lifecycle;
 mod names;
 mod query;
+mod readiness;
 mod selector;
 mod store;
 mod tenant;
@@ -41,11 +42,11 @@ pub use names::{
     Actor, ClassName, Fence, Generation, Message, Reason, Revision, TenantId, TenantName,
 };
 pub use query::{Between, Direction, Filter, Page, PageSize, Query};
+pub use readiness::{Readiness, SchemaLevels};
 pub use selector::{Requirement, Selector};
 pub use store::{
     AsOf, Attempt, Capabilities, Changes, Commit, Facets, Freshness, HistoryQuery, Lease, Loaded,
-    Prior, Queries, Readiness, Record, Records, Result, SchemaLevels, Store, Sweep, TenantRef,
-    Upkeep, Work, WorkFacts,
+    Prior, Queries, Record, Records, Result, Store, Sweep, TenantRef, Upkeep, Work, WorkFacts,
 };
 pub use tenant::{Details, Metadata, Summary, Tenant};
 pub use time::{Clock, SystemClock, Timestamp};
