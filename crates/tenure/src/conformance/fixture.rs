@@ -8,12 +8,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Database, Factory, skip};
+use crate::history::Draft;
 use crate::store::Result as StoreResult;
 use crate::{
     AsOf, Change, Command, Commit, Context, Decision, Direction, Document, Engine, Hash,
-    HistoryQuery, IdempotencyKey, Lease, Line, Message, Operation, Outcome, PageSize, Record,
-    Report, Request, Revision, State, Store, Tenant, TenantId, TenantRef, Timestamp, Wanted,
-    WorkFacts, decide, decide_report,
+    HistoryQuery, IdempotencyKey, Kind, Lease, Line, Message, Operation, Outcome, PageSize, Reason,
+    Record, Report, Request, Revision, State, Store, Tenant, TenantId, TenantRef, Timestamp,
+    Wanted, WorkFacts, decide, decide_report,
 };
 
 /// When the first thing happens in a case: 2026-11-22 20:00 UTC, on whatever day it runs.
@@ -79,6 +80,20 @@ pub fn key(name: &str, request: &str) -> IdempotencyKey {
     IdempotencyKey::new("conformance", name, fingerprint(request), DAY).expect("a good key")
 }
 
+/// Runs all of these at once, and gives their answers in order.
+pub async fn together<T, F>(tasks: impl IntoIterator<Item = F>) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+    let mut answers = Vec::new();
+    for task in running {
+        answers.push(task.await.expect("a task of this case should not panic"));
+    }
+    answers
+}
+
 /// A fresh database, the store that is open on it, and an engine over that.
 pub struct Setup {
     /// The database.
@@ -137,6 +152,14 @@ impl Setup {
             skip("this adapter opens a database only once at a time");
         }
         second
+    }
+
+    /// The store, and a second one on the same database where there can be one.
+    pub async fn stores(&self) -> Vec<Arc<dyn Store>> {
+        let second = self.database.second().await;
+        std::iter::once(Arc::clone(&self.store))
+            .chain(second)
+            .collect()
     }
 
     /// Runs SQL beside the port; `None`, and said so, where there is none.
@@ -214,6 +237,28 @@ impl Setup {
     /// The change that a report makes to a tenant, under no lease.
     pub fn reported(&self, tenant: &Tenant, report: &Report) -> Change {
         change(decide_report(tenant, report, &self.context()))
+    }
+
+    /// A change that no rule would make: `change` says how the tenant is after it.
+    ///
+    /// It is sound in all that is left alone, so that what refuses it is the guard in question.
+    pub(super) fn forged(&self, before: &Tenant, change: impl FnOnce(&mut Tenant)) -> Change {
+        let context = self.context();
+        let mut after = before.clone();
+        after.revision = before.revision.next();
+        after.updated_at = context.at;
+        change(&mut after);
+        if after.state != before.state {
+            after.state_since = after.updated_at;
+        }
+        let draft = Draft {
+            kind: Kind::State,
+            reason: Reason::of("Forged"),
+            message: Message::none(),
+            actor: &context.actor,
+            request_id: context.request_id,
+        };
+        Change::build(Some(before), after, draft).expect("a forged change is small enough")
     }
 
     /// Commits a change, which must be applied, and gives the tenant as it is then.

@@ -68,6 +68,7 @@ pub use clock::ManualClock;
 pub use faulty::{Fault, Faulty};
 pub use fixture::{
     DAY, Everything, Setup, applied, change, fingerprint, key, patch, report, start, succeeded,
+    together,
 };
 pub use memory::{MemoryDatabase, MemoryFactory, MemoryStore};
 
