@@ -23,6 +23,8 @@ mod sql;
 mod store;
 mod upkeep;
 mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 pub use open::OpenError;
 pub use options::Options;

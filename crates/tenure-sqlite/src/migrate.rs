@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
-use tenure::{Readiness, SchemaLevels};
+use tenure::{Readiness, SchemaLevels, Source};
 
 use crate::open::OpenError;
 use crate::upkeep::levels;
@@ -107,11 +107,96 @@ fn copy_before(db: &Connection, path: &Path, known: u32) -> Result<(), OpenError
     {
         return Err(io(error));
     }
-    let name = partial.to_string_lossy();
+    // SQLite takes names as text.
+    let name = partial.to_str().ok_or_else(|| OpenError::Other {
+        path: path.to_owned(),
+        source: Source::from("the path of a database that is upgraded must be UTF-8"),
+    })?;
     db.execute("VACUUM INTO ?1", [name])
         .map_err(|error| OpenError::from_sqlite(path, error))?;
     fs::File::open(&partial)
         .and_then(|file| file.sync_all())
         .map_err(io)?;
     fs::rename(&partial, &copy).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::connect::{Role, connect};
+
+    const NEXT: (&str, &str) = (
+        "V2__next",
+        "CREATE TABLE next (id INTEGER) STRICT; UPDATE store_meta SET schema_level = 2;",
+    );
+    const BAD: (&str, &str) = (
+        "V2__next",
+        "CREATE TABLE next (id INTEGER) STRICT; INSERT INTO nowhere VALUES (1);",
+    );
+
+    fn first() -> (TempDir, PathBuf, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tenure.db");
+        let mut db = connect(&path, Role::Writer).unwrap();
+        assert!(migrate(&mut db, &path).unwrap().is_ready());
+        (directory, path, db)
+    }
+
+    fn with(next: (&'static str, &'static str)) -> Vec<(&'static str, &'static str)> {
+        [MIGRATIONS, &[next]].concat()
+    }
+
+    fn store_id(db: &Connection) -> Vec<u8> {
+        db.query_row("SELECT store_id FROM store_meta", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_new_file_is_migrated_without_a_copy() {
+        let (_directory, path, _db) = first();
+        assert!(!before(&path, highest()).exists());
+    }
+
+    #[test]
+    fn an_upgrade_copies_the_file_first() {
+        let (_directory, path, mut db) = first();
+        let id = store_id(&db);
+        let ready = migrate_with(&mut db, &path, &with(NEXT)).unwrap();
+        assert_eq!(ready, Readiness::Ready { schema: 2 });
+        let copy = connect(&before(&path, 2), Role::Reader).unwrap();
+        assert_eq!(levels(&copy).unwrap().unwrap().level, 1);
+        assert_eq!(store_id(&copy), id);
+        assert_eq!(store_id(&db), id);
+    }
+
+    #[test]
+    fn an_upgrade_that_fails_leaves_the_schema_as_it_was() {
+        let (_directory, path, mut db) = first();
+        let error = migrate_with(&mut db, &path, &with(BAD)).unwrap_err();
+        assert!(matches!(error, OpenError::Migration { .. }), "{error:?}");
+        assert_eq!(levels(&db).unwrap().unwrap().level, 1);
+        let left = db.prepare("SELECT id FROM next").is_ok();
+        assert!(!left, "a half of the migration stayed");
+        let ready = migrate_with(&mut db, &path, &with(NEXT)).unwrap();
+        assert_eq!(ready, Readiness::Ready { schema: 2 });
+    }
+
+    #[test]
+    fn a_newer_schema_is_left_alone() {
+        let (_directory, path, mut db) = first();
+        migrate_with(&mut db, &path, &with(NEXT)).unwrap();
+        assert_eq!(
+            migrate(&mut db, &path).unwrap(),
+            Readiness::Ready { schema: 2 }
+        );
+        db.execute_batch("UPDATE store_meta SET min_writer = 2")
+            .unwrap();
+        let told = Readiness::TooNew {
+            needed: 2,
+            known: 1,
+        };
+        assert_eq!(migrate(&mut db, &path).unwrap(), told);
+    }
 }

@@ -209,3 +209,92 @@ pub(crate) fn snapshot<T>(db: &Connection, work: impl FnOnce() -> Result<T>) -> 
     whole.finish().map_err(store_error)?;
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(size: u8, waiting: usize, deadline: Duration) -> (tempfile::TempDir, Arc<Readers>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tenure.db");
+        drop(connect(&path, Role::Writer).unwrap());
+        let readers = Readers::open(&path, size, waiting, deadline).unwrap();
+        (directory, readers)
+    }
+
+    fn endless(db: &Connection) -> Result<i64> {
+        let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                   SELECT count(*) FROM n";
+        Ok(one(db, sql, [], |row| Ok(row.get(0).unwrap()))?.unwrap())
+    }
+
+    fn answer(db: &Connection) -> Result<i64> {
+        Ok(one(db, "SELECT 42", [], |row| Ok(row.get(0).unwrap()))?.unwrap())
+    }
+
+    #[tokio::test]
+    async fn p11_a_read_beyond_its_deadline_is_stopped_and_its_reader_comes_back() {
+        let (_directory, readers) = pool(1, 8, Duration::from_millis(100));
+        for _ in 0..3 {
+            let error = readers.read(endless).await.unwrap_err();
+            assert!(matches!(
+                error,
+                StoreError::Unavailable(_) | StoreError::Overloaded
+            ));
+        }
+        // It stops by itself, not because someone waits for it: all permits come back.
+        drop(readers.permits.acquire().await.unwrap());
+        assert_eq!(readers.read(answer).await.unwrap(), 42);
+    }
+
+    #[tokio::test]
+    async fn p11_one_reader_more_than_may_wait_is_told_so() {
+        let (_directory, readers) = pool(1, 1, Duration::from_secs(5));
+        let held = readers.permits.acquire().await.unwrap();
+        let waits = tokio::spawn({
+            let readers = Arc::clone(&readers);
+            async move { readers.read(answer).await }
+        });
+        while readers.waiting.load(Ordering::Acquire) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(
+            readers.read(answer).await,
+            Err(StoreError::Overloaded)
+        ));
+        drop(held);
+        assert_eq!(waits.await.unwrap().unwrap(), 42);
+        assert_eq!(readers.read(answer).await.unwrap(), 42);
+    }
+
+    #[tokio::test]
+    async fn a_reader_can_not_write() {
+        let (_directory, readers) = pool(1, 1, Duration::from_secs(5));
+        let write = |db: &Connection| {
+            Ok(one(db, "CREATE TABLE x (y)", [], |_| Ok(()))
+                .unwrap_err()
+                .code())
+        };
+        assert_eq!(readers.read(write).await.unwrap(), "store_read_only");
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_what_runs_and_refuses_what_comes() {
+        let (_directory, readers) = pool(2, 8, Duration::from_secs(5));
+        let runs = tokio::spawn({
+            let readers = Arc::clone(&readers);
+            async move { readers.read(answer).await }
+        });
+        tokio::task::yield_now().await;
+        readers.close().await;
+        assert!(matches!(
+            runs.await.unwrap(),
+            Ok(42) | Err(StoreError::Closed)
+        ));
+        assert!(matches!(
+            readers.read(answer).await,
+            Err(StoreError::Closed)
+        ));
+        assert!(readers.idle.lock().unwrap().is_empty());
+    }
+}

@@ -3,5 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod conformance;
+mod crash;
 mod guards;
+mod mount;
+mod opening;
 mod support;

@@ -1,6 +1,6 @@
 //! Databases on real files, each in a directory of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,21 +17,31 @@ pub(crate) struct Files;
 /// A file, and the clock of the store that is open on it.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    directory: TempDir,
+    directory: PathBuf,
     clock: ManualClock,
+    /// Taken away with everything in it, unless the directory is someone else's.
+    own: Option<TempDir>,
 }
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let mut scratch = Self::at(own.path());
+        scratch.own = Some(own);
+        scratch
+    }
+
+    /// One in a directory of someone else's.
+    pub(crate) fn at(directory: &Path) -> Self {
         Self {
-            directory,
+            directory: directory.to_owned(),
             clock: ManualClock::new(start()),
+            own: None,
         }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.directory.path().join("tenure.db")
+        self.directory.join("tenure.db")
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -58,6 +68,38 @@ impl Factory for On {
         let database: Arc<Scratch> = Arc::clone(&self.0);
         database
     }
+}
+
+impl Scratch {
+    /// All that the database holds, as text.
+    pub(crate) fn dump(&self) -> Vec<String> {
+        let shell = self.shell();
+        let mut tables = shell
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            .unwrap();
+        let names: Vec<String> = tables
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        names.iter().flat_map(|name| rows(&shell, name)).collect()
+    }
+}
+
+fn rows(shell: &rusqlite::Connection, table: &str) -> Vec<String> {
+    let mut all = shell.prepare(&format!("SELECT * FROM {table}")).unwrap();
+    let columns = all.column_count();
+    let row = |row: &rusqlite::Row<'_>| {
+        let values = (0..columns).map(|column| format!("{:?}", row.get_ref(column).unwrap()));
+        Ok(format!(
+            "{table}: {}",
+            values.collect::<Vec<_>>().join(", ")
+        ))
+    };
+    all.query_map([], row)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[async_trait]
