@@ -1,0 +1,248 @@
+-- The record: tenants, their history and documents, and what lists, work, feed and keys need.
+--
+-- Columns stand in an order that needs no padding. Text that machines compare is COLLATE "C", so
+-- that it sorts here as it does everywhere else.
+
+-- What this database is, which binaries may use it, and how far back the feed reaches.
+CREATE TABLE store_meta (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    store_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    feed_epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+    -- The newest feed entry that was swept away: a cursor below it has missed something.
+    feed_floor_xact xid8 NOT NULL DEFAULT '0',
+    feed_floor_seq bigint NOT NULL DEFAULT 0,
+    schema_level integer NOT NULL,
+    min_reader integer NOT NULL,
+    min_writer integer NOT NULL,
+    CONSTRAINT store_meta_levels CHECK (min_reader <= min_writer AND min_writer <= schema_level)
+);
+INSERT INTO store_meta (schema_level, min_reader, min_writer) VALUES (1, 1, 1);
+
+-- The ways between states, staying included. The rules' own table is the model of this one.
+CREATE TABLE state_edges (
+    from_state text COLLATE "C" NOT NULL,
+    to_state text COLLATE "C" NOT NULL,
+    PRIMARY KEY (from_state, to_state)
+);
+INSERT INTO state_edges (from_state, to_state) VALUES
+    ('requested', 'requested'), ('requested', 'provisioning'), ('requested', 'deleting'),
+    ('provisioning', 'provisioning'), ('provisioning', 'ready'), ('provisioning', 'suspended'),
+    ('provisioning', 'suspending'), ('provisioning', 'deleting'),
+    ('ready', 'ready'), ('ready', 'updating'), ('ready', 'suspending'), ('ready', 'deleting'),
+    ('updating', 'updating'), ('updating', 'ready'), ('updating', 'suspended'),
+    ('updating', 'suspending'), ('updating', 'resuming'), ('updating', 'deleting'),
+    ('suspending', 'suspending'), ('suspending', 'suspended'), ('suspending', 'resuming'),
+    ('suspending', 'deleting'),
+    ('suspended', 'suspended'), ('suspended', 'updating'), ('suspended', 'resuming'),
+    ('suspended', 'deleting'),
+    ('resuming', 'resuming'), ('resuming', 'ready'), ('resuming', 'suspending'),
+    ('resuming', 'deleting'),
+    ('deleting', 'deleting'), ('deleting', 'deleted');
+
+-- The tenants as they are now. Documents are named by hash. No index is on a column that changes
+-- with a transition, so that updates stay within their page.
+CREATE TABLE tenants (
+    tenant_id uuid NOT NULL,
+    revision bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    state_since timestamptz NOT NULL,
+    deleted_at timestamptz,
+    generation integer NOT NULL,
+    observed_generation integer NOT NULL,
+    running boolean NOT NULL,
+    hash bytea NOT NULL,
+    desired bytea NOT NULL,
+    observed bytea,
+    metadata bytea,
+    details bytea,
+    name text COLLATE "C" NOT NULL,
+    class text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    reason text COLLATE "C" NOT NULL,
+    message text COLLATE "C" NOT NULL,
+    CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT tenants_name CHECK (name ~ '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'),
+    CONSTRAINT tenants_class CHECK (class ~ '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'),
+    CONSTRAINT tenants_state CHECK (state IN (
+        'requested', 'provisioning', 'ready', 'updating', 'suspending', 'suspended', 'resuming',
+        'deleting', 'deleted'
+    )),
+    CONSTRAINT tenants_reason CHECK (octet_length(reason) BETWEEN 1 AND 64),
+    CONSTRAINT tenants_message CHECK (octet_length(message) <= 2000),
+    CONSTRAINT tenants_generation CHECK (generation >= 1),
+    CONSTRAINT tenants_observed_generation CHECK (observed_generation BETWEEN 0 AND generation),
+    CONSTRAINT tenants_hashes CHECK (
+        length(hash) = 32 AND length(desired) = 32 AND length(observed) = 32
+        AND length(metadata) = 32 AND length(details) = 32
+    ),
+    CONSTRAINT tenants_revision CHECK (revision >= 1),
+    CONSTRAINT tenants_times CHECK (
+        updated_at >= created_at AND state_since BETWEEN created_at AND updated_at
+    ),
+    CONSTRAINT tenants_deleted CHECK ((state = 'deleted') = (deleted_at IS NOT NULL))
+) WITH (fillfactor = 90);
+CREATE UNIQUE INDEX tenants_living_name ON tenants (name) WHERE deleted_at IS NULL;
+
+-- Every change of every tenant, one line each, for ever. The after-image is complete.
+CREATE TABLE history (
+    tenant_id uuid NOT NULL,
+    revision bigint NOT NULL,
+    at timestamptz NOT NULL,
+    generation integer NOT NULL,
+    observed_generation integer NOT NULL,
+    request_id uuid NOT NULL,
+    running boolean NOT NULL,
+    hash bytea NOT NULL,
+    desired bytea NOT NULL,
+    observed bytea,
+    metadata bytea,
+    details bytea,
+    kind text COLLATE "C" NOT NULL,
+    from_state text COLLATE "C",
+    to_state text COLLATE "C" NOT NULL,
+    actor text COLLATE "C" NOT NULL,
+    reason text COLLATE "C" NOT NULL,
+    message text COLLATE "C" NOT NULL,
+    CONSTRAINT history_pkey PRIMARY KEY (tenant_id, revision),
+    CONSTRAINT history_first CHECK ((revision = 1) = (kind = 'created')),
+    CONSTRAINT history_from CHECK ((revision = 1) = (from_state IS NULL)),
+    CONSTRAINT history_kind CHECK (kind IN (
+        'created', 'desired', 'state', 'observed', 'condition', 'metadata'
+    )),
+    CONSTRAINT history_actor CHECK (octet_length(actor) BETWEEN 1 AND 255),
+    CONSTRAINT history_reason CHECK (octet_length(reason) BETWEEN 1 AND 64),
+    CONSTRAINT history_message CHECK (octet_length(message) <= 2000),
+    CONSTRAINT history_generation CHECK (generation >= 1),
+    CONSTRAINT history_observed_generation CHECK (observed_generation BETWEEN 0 AND generation),
+    CONSTRAINT history_hashes CHECK (
+        length(hash) = 32 AND length(desired) = 32 AND length(observed) = 32
+        AND length(metadata) = 32 AND length(details) = 32
+    ),
+    CONSTRAINT history_edge FOREIGN KEY (from_state, to_state)
+        REFERENCES state_edges (from_state, to_state)
+);
+
+-- No tenant without the line of history that says how it came to be so.
+ALTER TABLE tenants ADD CONSTRAINT tenants_head
+    FOREIGN KEY (tenant_id, revision) REFERENCES history (tenant_id, revision);
+
+-- Canonical JSON by the SHA-256 of its text; a tenant's equal documents are stored once. Text and
+-- not jsonb, because the hash names the text.
+CREATE TABLE documents (
+    tenant_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    body text COLLATE "C" NOT NULL,
+    CONSTRAINT documents_pkey PRIMARY KEY (tenant_id, hash),
+    CONSTRAINT documents_hash CHECK (length(hash) = 32),
+    CONSTRAINT documents_body CHECK (octet_length(body) BETWEEN 2 AND 1048576)
+);
+
+-- The labels of the current record, for lists.
+CREATE TABLE labels (
+    tenant_id uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    CONSTRAINT labels_pkey PRIMARY KEY (tenant_id, key),
+    CONSTRAINT labels_length CHECK (
+        octet_length(key) BETWEEN 1 AND 317 AND octet_length(value) <= 63
+    )
+);
+CREATE INDEX labels_by_value ON labels (key, value, tenant_id);
+
+-- The kinds of condition of the current record, for lists.
+CREATE TABLE conditions (
+    tenant_id uuid NOT NULL,
+    condition text COLLATE "C" NOT NULL,
+    CONSTRAINT conditions_pkey PRIMARY KEY (tenant_id, condition),
+    CONSTRAINT conditions_kind CHECK (
+        condition IN ('failing', 'drifted', 'held', 'overdue', 'unknown')
+    )
+);
+CREATE INDEX conditions_by_kind ON conditions (condition, tenant_id);
+
+-- What is to be done for each tenant, when, and who does it. Times are of the database's clock.
+CREATE TABLE work (
+    tenant_id uuid NOT NULL,
+    fence bigint NOT NULL DEFAULT 0,
+    due_at timestamptz,
+    lease_until timestamptz,
+    checked_at timestamptz,
+    attempts integer NOT NULL DEFAULT 0,
+    -- Someone else changed the tenant while it was leased.
+    dirty boolean NOT NULL DEFAULT false,
+    -- A copy: this row is rewritten by every transition anyway, so lists by state go by it.
+    state text COLLATE "C" NOT NULL,
+    holder text COLLATE "C",
+    last_error text COLLATE "C",
+    CONSTRAINT work_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT work_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id),
+    CONSTRAINT work_fence CHECK (fence >= 0),
+    CONSTRAINT work_attempts CHECK (attempts >= 0),
+    CONSTRAINT work_lease CHECK ((holder IS NULL) = (lease_until IS NULL)),
+    CONSTRAINT work_last_error CHECK (octet_length(last_error) <= 2000)
+) WITH (
+    fillfactor = 50,
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 1000
+);
+CREATE INDEX work_due ON work (due_at, tenant_id) WHERE due_at IS NOT NULL;
+CREATE INDEX work_by_state ON work (state, tenant_id);
+
+-- All changes in the order of their commits. Readers stop below the oldest open transaction.
+CREATE TABLE feed (
+    xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    seq bigint GENERATED ALWAYS AS IDENTITY,
+    tenant_id uuid NOT NULL,
+    revision bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT feed_pkey PRIMARY KEY (xact, seq)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+CREATE UNIQUE INDEX feed_once ON feed (tenant_id, revision);
+
+-- What idempotency keys stand for, until they expire by the database's clock.
+CREATE TABLE idempotency (
+    tenant_id uuid NOT NULL,
+    revision bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
+    fingerprint bytea NOT NULL,
+    scope text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    CONSTRAINT idempotency_pkey PRIMARY KEY (scope, key),
+    CONSTRAINT idempotency_length CHECK (
+        octet_length(scope) BETWEEN 1 AND 255 AND octet_length(key) BETWEEN 1 AND 255
+        AND length(fingerprint) = 32
+    ),
+    CONSTRAINT idempotency_answer FOREIGN KEY (tenant_id, revision)
+        REFERENCES history (tenant_id, revision)
+);
+CREATE INDEX idempotency_expiry ON idempotency (expires_at);
+
+-- Guards. They hold for every writer, this program's bugs and a shell included. Each raises TN001
+-- with its own name as the constraint's.
+CREATE FUNCTION tenure_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%: % on % is refused', TG_ARGV[0], lower(TG_OP), TG_TABLE_NAME
+        USING ERRCODE = 'TN001', CONSTRAINT = TG_ARGV[0], TABLE = TG_TABLE_NAME;
+END $$;
+
+CREATE TRIGGER tenants_never_deleted BEFORE DELETE ON tenants
+    FOR EACH ROW EXECUTE FUNCTION tenure_refuse('tenants_never_deleted');
+CREATE TRIGGER tenants_never_truncated BEFORE TRUNCATE ON tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION tenure_refuse('tenants_never_truncated');
+CREATE TRIGGER tenants_revision_plus_one BEFORE UPDATE ON tenants
+    FOR EACH ROW WHEN (NEW.revision IS DISTINCT FROM OLD.revision + 1)
+    EXECUTE FUNCTION tenure_refuse('tenants_revision_plus_one');
+CREATE TRIGGER tenants_identity_immutable BEFORE UPDATE ON tenants
+    FOR EACH ROW WHEN (
+        NEW.tenant_id <> OLD.tenant_id OR NEW.name <> OLD.name OR NEW.class <> OLD.class
+        OR NEW.created_at <> OLD.created_at
+    ) EXECUTE FUNCTION tenure_refuse('tenants_identity_immutable');
+CREATE TRIGGER history_append_only BEFORE UPDATE OR DELETE ON history
+    FOR EACH ROW EXECUTE FUNCTION tenure_refuse('history_append_only');
+CREATE TRIGGER history_never_truncated BEFORE TRUNCATE ON history
+    FOR EACH STATEMENT EXECUTE FUNCTION tenure_refuse('history_never_truncated');
+-- A key that has not expired keeps its meaning; a command that would use it again fails whole.
+CREATE TRIGGER idempotency_key_used BEFORE UPDATE ON idempotency
+    FOR EACH ROW WHEN (OLD.expires_at > clock_timestamp())
+    EXECUTE FUNCTION tenure_refuse('idempotency_key_used');

@@ -1,0 +1,25 @@
+-- Reads the lines of one tenant that changed its state, newest first.
+SELECT
+    h.tenant_id,
+    h.revision,
+    h.at,
+    h.actor,
+    h.kind,
+    h.from_state,
+    h.to_state,
+    h.reason,
+    h.message,
+    h.running,
+    h.generation,
+    h.observed_generation,
+    h.desired,
+    h.observed,
+    h.metadata,
+    h.details,
+    h.request_id,
+    h.hash
+FROM history AS h
+WHERE h.tenant_id = $1 AND h.revision < $2
+    AND h.from_state IS DISTINCT FROM h.to_state
+ORDER BY h.revision DESC
+LIMIT $3;

@@ -1,0 +1,2 @@
+-- Reads the database's clock.
+SELECT clock_timestamp();
