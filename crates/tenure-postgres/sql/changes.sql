@@ -6,7 +6,12 @@ WITH here AS MATERIALIZED (
         (SELECT c.system_identifier FROM pg_control_system() AS c) AS system_identifier,
         substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline,
         m.feed_floor_xact,
-        m.feed_floor_seq
+        m.feed_floor_seq,
+        EXISTS (
+            SELECT 1 FROM feed AS k
+            WHERE k.xact >= pg_snapshot_xmin(pg_current_snapshot())
+                AND k.xact < pg_snapshot_xmax(pg_current_snapshot())
+        ) AS kept_back
     FROM store_meta AS m
 )
 SELECT
@@ -15,6 +20,7 @@ SELECT
     here.timeline,
     here.feed_floor_xact::text,
     here.feed_floor_seq,
+    here.kept_back,
     entry.xact::text,
     entry.seq,
     entry.tenant_id,

@@ -38,6 +38,9 @@ pub struct Options {
     /// Poolers refuse this; there, set `statement_timeout` on the role. Off for unnamed statements
     /// unless the URL says otherwise.
     pub server_timeouts: bool,
+    /// How long a read of the feed waits for transactions that are still open, if they keep back
+    /// changes that are committed.
+    pub feed_wait: Duration,
     /// How long a good answer to "does the schema fit" is trusted.
     pub readiness_ttl: Duration,
 }
@@ -51,6 +54,7 @@ impl Default for Options {
             deadline: Duration::from_secs(5),
             statements: Statements::Named,
             server_timeouts: true,
+            feed_wait: Duration::from_millis(100),
             readiness_ttl: Duration::from_secs(5),
         }
     }

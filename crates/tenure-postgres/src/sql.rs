@@ -72,5 +72,7 @@ statements! {
 /// hold them against a database.
 #[doc(hidden)]
 pub fn statements() -> Vec<(&'static str, &'static str, &'static [Type])> {
-    ALL.iter().map(|statement| (statement.name, statement.text, statement.types)).collect()
+    ALL.iter()
+        .map(|statement| (statement.name, statement.text, statement.types))
+        .collect()
 }

@@ -52,17 +52,27 @@ impl Factory for Way {
         let database = cluster.database(&template).await;
         put_our_clock_first(database.url()).await;
         let bouncer = match self {
-            Self::PgBouncer => Some(PgBouncer::start(database.url(), &["default_pool_size = 2"]).await),
+            Self::PgBouncer => {
+                Some(PgBouncer::start(database.url(), &["default_pool_size = 2"]).await)
+            }
             Self::Named | Self::Unnamed => None,
         };
-        Arc::new(Postgres { way: *self, bouncer, database })
+        Arc::new(Postgres {
+            way: *self,
+            bouncer,
+            database,
+        })
     }
 }
 
 /// For connections to come. A clone does not inherit it.
 async fn put_our_clock_first(url: &str) {
     let client = connect(url).await;
-    let name: String = client.query_one("SELECT current_database()", &[]).await.unwrap().get(0);
+    let name: String = client
+        .query_one("SELECT current_database()", &[])
+        .await
+        .unwrap()
+        .get(0);
     let set = format!("ALTER DATABASE {name} SET search_path = public, pg_catalog");
     client.batch_execute(&set).await.unwrap();
 }
@@ -78,6 +88,8 @@ impl Database for Postgres {
     async fn open(&self) -> Option<Arc<dyn Store>> {
         let mut options = Options::default();
         options.pool_size = 4;
+        // Other cases share the server, and their transactions keep back this one's feed.
+        options.feed_wait = Duration::from_secs(10);
         if !matches!(self.way, Way::Named) {
             options.statements = Statements::Unnamed;
         }
@@ -94,7 +106,12 @@ impl Database for Postgres {
 
     async fn raw(&self, sql: &str) -> Option<Result<u64, String>> {
         let client = connect(self.database.url()).await;
-        Some(client.execute(sql, &[]).await.map_err(|error| format!("{error:?}")))
+        Some(
+            client
+                .execute(sql, &[])
+                .await
+                .map_err(|error| format!("{error:?}")),
+        )
     }
 
     async fn advance(&self, by: Duration) -> Option<()> {
