@@ -49,18 +49,24 @@ use async_trait::async_trait;
 
 use crate::Store;
 
+pub mod batch;
 mod clock;
 pub mod commit;
 pub mod create;
+pub mod cursors;
+mod dice;
 pub mod errors;
 mod faulty;
 pub mod feed;
+pub mod filters;
 mod fixture;
+mod fleet;
 pub mod history;
 pub mod idempotency;
 mod memory;
 pub mod model;
 pub mod queries;
+pub mod races;
 pub mod work;
 
 pub use crate::store_conformance;
@@ -150,9 +156,13 @@ macro_rules! store_conformance {
     ($factory:expr) => {
         $crate::conformance_cases_create!([$crate::store_conformance] $factory);
         $crate::conformance_cases_commit!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_races!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_batch!([$crate::store_conformance] $factory);
         $crate::conformance_cases_history!([$crate::store_conformance] $factory);
         $crate::conformance_cases_idempotency!([$crate::store_conformance] $factory);
         $crate::conformance_cases_queries!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_cursors!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_filters!([$crate::store_conformance] $factory);
         $crate::conformance_cases_feed!([$crate::store_conformance] $factory);
         $crate::conformance_cases_work!([$crate::store_conformance] $factory);
         $crate::conformance_cases_errors!([$crate::store_conformance] $factory);
@@ -187,9 +197,13 @@ mod tests {
         for (topic, listed, source) in [
             crate::conformance_cases_create!([names] include_str!("create.rs")),
             crate::conformance_cases_commit!([names] include_str!("commit.rs")),
+            crate::conformance_cases_races!([names] include_str!("races.rs")),
+            crate::conformance_cases_batch!([names] include_str!("batch.rs")),
             crate::conformance_cases_history!([names] include_str!("history.rs")),
             crate::conformance_cases_idempotency!([names] include_str!("idempotency.rs")),
             crate::conformance_cases_queries!([names] include_str!("queries.rs")),
+            crate::conformance_cases_cursors!([names] include_str!("cursors.rs")),
+            crate::conformance_cases_filters!([names] include_str!("filters.rs")),
             crate::conformance_cases_feed!([names] include_str!("feed.rs")),
             crate::conformance_cases_work!([names] include_str!("work.rs")),
             crate::conformance_cases_errors!([names] include_str!("errors.rs")),
@@ -201,7 +215,10 @@ mod tests {
                 .filter_map(|line| line.strip_prefix("pub async fn "))
                 .filter_map(|rest| rest.split('(').next())
                 .collect();
-            assert_eq!(listed, written, "the list of {topic} and its functions differ");
+            assert_eq!(
+                listed, written,
+                "the list of {topic} and its functions differ"
+            );
         }
     }
 }
