@@ -5,6 +5,8 @@
 //! meets by the rest of the filter. It stops when the page is full, or when it has met as many as
 //! a page may cost.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tenure::{
@@ -25,7 +27,7 @@ const LEGS_MAX: usize = 16;
 
 /// What the walk follows.
 enum Driver<'a> {
-    Label(&'a str, Vec<&'a str>),
+    Label(&'a Requirement, &'a str, &'a BTreeSet<String>),
     Condition(ConditionKind),
     States(Vec<State>),
     All,
@@ -40,12 +42,12 @@ impl<'a> Driver<'a> {
             .iter()
             .filter_map(|part| match part {
                 Requirement::In(key, values) if (1..=LEGS_MAX).contains(&values.len()) => {
-                    Some((key, values))
+                    Some((part, key, values))
                 }
                 _ => None,
             });
-        if let Some((key, values)) = labels.min_by_key(|(_, values)| values.len()) {
-            return Self::Label(key, values.iter().map(String::as_str).collect());
+        if let Some((part, key, values)) = labels.min_by_key(|(_, _, values)| values.len()) {
+            return Self::Label(part, key, values);
         }
         match filter.conditions.first() {
             Some(kind) => Self::Condition(*kind),
@@ -57,10 +59,10 @@ impl<'a> Driver<'a> {
     /// The sources to walk: each is in the order of ids, and no tenant is in two of them.
     fn legs(&self, bound: &mut Bound) -> Vec<String> {
         match self {
-            Self::Label(key, values) => {
+            Self::Label(_, key, values) => {
                 let key = bound.text(*key);
-                let leg = |value: &&str| {
-                    let value = bound.text(*value);
+                let leg = |value: &String| {
+                    let value = bound.text(value);
                     format!("{LABELS} WHERE d.key = {key} AND d.value = {value}")
                 };
                 values.iter().map(leg).collect()
@@ -142,9 +144,7 @@ fn rest(filter: &Filter, driver: &Driver<'_>, bound: &mut Bound) -> String {
         within(column, between, bound, &mut parts);
     }
     for part in filter.selector.requirements() {
-        if !matches!((driver, part), (Driver::Label(walked, values), Requirement::In(key, all))
-            if walked == key && values.len() == all.len())
-        {
+        if !matches!(driver, Driver::Label(walked, ..) if *walked == part) {
             parts.push(requirement(part, bound));
         }
     }
@@ -339,4 +339,82 @@ pub(crate) fn walk_text(query: &Query, after: Option<TenantId>) -> String {
 #[cfg(test)]
 pub(crate) fn tally_text(filter: &Filter) -> String {
     tally(filter).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrate::MIGRATIONS;
+
+    /// A database with so many tenants, one of them of the class `rare`; only what a list reads.
+    fn database(size: u32, rare: u32) -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        MIGRATIONS
+            .iter()
+            .for_each(|(_, migration)| db.execute_batch(migration).unwrap());
+        db.execute_batch("BEGIN").unwrap();
+        for number in 1..=size {
+            let id = uuid::Uuid::from_u128(number.into()).into_bytes();
+            let line = "INSERT INTO history VALUES (?1, 1, 1, 'user:x', 'created', NULL,
+                'requested', 'Requested', '', 1, 1, 0, zeroblob(32), NULL, NULL, NULL,
+                zeroblob(16), zeroblob(32))";
+            db.execute(line, [id]).unwrap();
+            let head = "INSERT INTO tenants VALUES (?1, ?2, ?3, 'requested', 1, 'Requested', '',
+                1, 1, 0, zeroblob(32), NULL, NULL, NULL, zeroblob(32), 1, 1, 1, NULL)";
+            let class = if number == rare { "rare" } else { "default" };
+            db.execute(head, rusqlite::params![id, format!("t{number}"), class])
+                .unwrap();
+        }
+        db.execute_batch("COMMIT").unwrap();
+        db
+    }
+
+    #[test]
+    fn p11_a_page_looks_at_so_many_tenants_and_goes_on_where_it_stopped() {
+        let db = database(100, 95);
+        let filter = Filter {
+            class: Some("rare".parse().unwrap()),
+            ..Filter::default()
+        };
+        for (direction, pages) in [(Direction::Ascending, 11), (Direction::Descending, 11)] {
+            let mut query = Query {
+                filter: filter.clone(),
+                direction,
+                ..Query::default()
+            };
+            let mut found = Vec::new();
+            let mut walked = 0;
+            loop {
+                let page = list(&db, &query, 10).unwrap();
+                found.extend(
+                    page.items
+                        .into_iter()
+                        .map(|item| item.name.as_str().to_owned()),
+                );
+                walked += 1;
+                query.after = page.next;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(
+                (found.as_slice(), walked),
+                (["t95".to_owned()].as_slice(), pages)
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_just_full_has_no_next_one() {
+        let db = database(4, 0);
+        let limit = tenure::PageSize::new(2).unwrap();
+        let mut query = Query {
+            limit,
+            ..Query::default()
+        };
+        query.after = list(&db, &query, SCAN_MAX).unwrap().next;
+        assert!(query.after.is_some());
+        let last = list(&db, &query, SCAN_MAX).unwrap();
+        assert_eq!((last.items.len(), last.next), (2, None));
+    }
 }

@@ -5,6 +5,7 @@
 mod conformance;
 mod crash;
 mod guards;
+mod lists;
 mod mount;
 mod opening;
 mod support;
