@@ -2,8 +2,7 @@
 -- the lease live. Locks tenants, then work: claims lock only work, so there is no cycle.
 WITH cur AS MATERIALIZED (
     SELECT t.tenant_id FROM tenants AS t
-    WHERE t.tenant_id = $1 AND $29::bigint IS NOT NULL
-    FOR NO KEY UPDATE
+    WHERE t.tenant_id = $1 AND $29::bigint IS NOT NULL FOR NO KEY UPDATE
 ), held AS MATERIALIZED (
     SELECT w.lease_until FROM cur JOIN work AS w ON w.tenant_id = cur.tenant_id
     WHERE w.fence = $29
@@ -27,24 +26,23 @@ WITH cur AS MATERIALIZED (
         $8, $9, $10, $11, $12, $13, $22, $14
     FROM upd
 ), entry AS (
-    INSERT INTO feed (tenant_id, revision)
-    SELECT upd.tenant_id, upd.revision FROM upd
+    INSERT INTO feed (tenant_id, revision) SELECT upd.tenant_id, upd.revision FROM upd
 ), bodies AS (
     INSERT INTO documents (tenant_id, hash, body)
     SELECT upd.tenant_id, d.hash, d.body
     FROM upd, unnest($23::bytea[], $24::text[]) AS d (hash, body)
     ON CONFLICT ON CONSTRAINT documents_pkey DO NOTHING
 ), labels_gone AS (
-    DELETE FROM labels AS l USING upd
-    WHERE l.tenant_id = upd.tenant_id AND l.key = ANY ($25::text[])
+    DELETE FROM labels AS l
+    WHERE l.tenant_id = $1 AND l.key = ANY ($25::text[]) AND EXISTS (SELECT 1 FROM upd)
 ), labels_set AS (
     INSERT INTO labels (tenant_id, key, value)
     SELECT upd.tenant_id, l.key, l.value
     FROM upd, unnest($26::text[], $27::text[]) AS l (key, value)
     ON CONFLICT ON CONSTRAINT labels_pkey DO UPDATE SET value = EXCLUDED.value
 ), conditions_gone AS (
-    DELETE FROM conditions AS c USING upd
-    WHERE c.tenant_id = upd.tenant_id AND c.condition = ANY ($28::text[])
+    DELETE FROM conditions AS c
+    WHERE c.tenant_id = $1 AND c.condition = ANY ($28::text[]) AND EXISTS (SELECT 1 FROM upd)
 ), conditions_set AS (
     INSERT INTO conditions (tenant_id, condition)
     SELECT upd.tenant_id, c.condition FROM upd, unnest($30::text[]) AS c (condition)

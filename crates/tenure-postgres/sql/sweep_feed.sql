@@ -3,6 +3,7 @@
 -- Entries that no running transaction can have written come from a restored dump: they go too.
 WITH oldest AS MATERIALIZED (
     SELECT
+        f.ctid AS place,
         f.xact,
         f.seq,
         bool_and(f.at < statement_timestamp() - $1::bigint * interval '1 microsecond')
@@ -12,9 +13,7 @@ WITH oldest AS MATERIALIZED (
     ORDER BY f.xact, f.seq
     LIMIT $2
 ), foreign_entries AS MATERIALIZED (
-    SELECT
-        f.xact,
-        f.seq
+    SELECT f.ctid AS place
     FROM feed AS f
     WHERE f.xact >= pg_snapshot_xmax(pg_current_snapshot())
     ORDER BY f.xact, f.seq
@@ -29,11 +28,11 @@ WITH oldest AS MATERIALIZED (
     WHERE (last.xact, last.seq) > (m.feed_floor_xact, m.feed_floor_seq)
 ), gone AS (
     DELETE FROM feed AS f
-    WHERE (f.xact, f.seq) IN (
-        SELECT o.xact, o.seq FROM oldest AS o WHERE o.old
+    WHERE f.ctid = ANY (ARRAY (
+        SELECT o.place FROM oldest AS o WHERE o.old
         UNION ALL
-        SELECT e.xact, e.seq FROM foreign_entries AS e
-    )
+        SELECT e.place FROM foreign_entries AS e
+    ))
     RETURNING f.seq
 )
 SELECT count(*) FROM gone;

@@ -1,8 +1,6 @@
 -- Takes away expired idempotency keys, oldest first; leaves to others what they are taking.
 WITH expired AS MATERIALIZED (
-    SELECT
-        i.scope,
-        i.key
+    SELECT i.ctid AS place
     FROM idempotency AS i
     WHERE i.expires_at <= statement_timestamp()
     ORDER BY i.expires_at
@@ -10,8 +8,7 @@ WITH expired AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM idempotency AS i
-    USING expired AS e
-    WHERE i.scope = e.scope AND i.key = e.key
+    WHERE i.ctid = ANY (ARRAY (SELECT e.place FROM expired AS e))
     RETURNING i.key
 )
 SELECT count(*) FROM gone;

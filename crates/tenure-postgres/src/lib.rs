@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 use tenure::Invalid;
 
+#[doc(hidden)]
+pub use list::list_statement;
 pub use migrate::{MigrateError, MigrateOptions, Migrated, migrate};
 pub use settings::{Options, Statements};
 #[doc(hidden)]
