@@ -25,7 +25,6 @@ macro_rules! conformance_cases_create {
             an_id_that_is_taken_is_refused,
             the_name_of_a_living_tenant_is_refused_in_every_state,
             the_name_of_a_deleted_tenant_is_free_again,
-            names_that_look_alike_are_different,
             texts_of_the_least_and_the_greatest_length_are_stored,
             documents_of_every_shape_come_back_as_they_were,
             equal_documents_are_stored_once,
@@ -250,21 +249,6 @@ pub async fn the_name_of_a_deleted_tenant_is_free_again(factory: &dyn Factory) {
             tenant,
             "each is still found by its id"
         );
-    }
-}
-
-pub async fn names_that_look_alike_are_different(factory: &dyn Factory) {
-    let setup = Setup::new(factory).await;
-    let mut all = Vec::new();
-    for name in [
-        "acme", "acme0", "acmeo", "acme-0", "acm-e", "a-cme", "xn--acme",
-    ] {
-        all.push(setup.create(name).await);
-    }
-    for tenant in all {
-        let who = TenantRef::Name(tenant.name.clone());
-        let loaded = setup.store.load(&who, None).await.expect("loading works");
-        assert_eq!(loaded.record.map(|record| record.tenant), Some(tenant));
     }
 }
 

@@ -18,7 +18,6 @@ use crate::{
 
 /// What happens to one call of a [`Faulty`] store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "schedules name each of them")]
 pub enum Fault {
     /// Nothing: it goes through.
     Pass,

@@ -251,6 +251,11 @@ impl Setup {
         if after.state != before.state {
             after.state_since = after.updated_at;
         }
+        if after.state == State::Deleted {
+            after.deleted_at = Some(after.updated_at);
+        }
+        after.reason = Reason::of("Forged");
+        after.message = Message::none();
         let draft = Draft {
             kind: Kind::State,
             reason: Reason::of("Forged"),
@@ -287,7 +292,7 @@ impl Setup {
         self.write(&self.reported(tenant, report)).await
     }
 
-    /// Creates a tenant of this name and leads it to a state.
+    /// Creates a tenant of this name and leads it to a state, under no lease: its work stays due.
     pub async fn lead_to(&self, name: &str, state: State) -> Tenant {
         let mut tenant = self.create(name).await;
         for step in way_to(state) {
@@ -427,7 +432,6 @@ impl Setup {
 
 /// What [`Setup::everything`] saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "it is data")]
 pub struct Everything {
     /// The record.
     pub record: Option<Record>,

@@ -248,7 +248,6 @@ impl Database for MemoryDatabase {
 
 /// Gives databases in memory.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "it holds nothing")]
 pub struct MemoryFactory;
 
 #[async_trait]
