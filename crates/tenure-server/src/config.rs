@@ -164,7 +164,10 @@ impl Config {
     ///
     /// [`ConfigError`] names the file and what to correct in it.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |cause| ConfigError::Unreadable { path: path.to_owned(), cause };
+        let unreadable = |cause| ConfigError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let absolute = std::path::absolute(path).map_err(unreadable)?;
         let folder = absolute.parent().unwrap_or(&absolute);
@@ -172,7 +175,10 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
-        let syntax = |cause| ConfigError::Syntax { path: path.to_owned(), cause };
+        let syntax = |cause| ConfigError::Syntax {
+            path: path.to_owned(),
+            cause,
+        };
         let table = DeTable::parse(text).map_err(syntax)?;
         check_keys(text, path, table.get_ref())?;
         let file: File = toml::from_str(text).map_err(syntax)?;
@@ -186,7 +192,10 @@ impl Config {
             rule,
         };
         if !(1..=1_000).contains(&config.concurrency) {
-            return Err(invalid("concurrency".to_owned(), "must be 1 to 1000".to_owned()));
+            return Err(invalid(
+                "concurrency".to_owned(),
+                "must be 1 to 1000".to_owned(),
+            ));
         }
         for (name, class) in file.classes {
             let key = format!("classes.{name}");
@@ -214,16 +223,29 @@ impl FileClass {
             return Err(("attempts_max", "must be 1 or more".to_owned()));
         }
         let mut argv = self.exec.into_iter();
-        let program = argv.next().filter(|program| !program.is_empty()).ok_or_else(|| {
-            let rule = "must name a program, such as [\"python3\", \"provision.py\"]";
-            ("exec", rule.to_owned())
-        })?;
-        if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains(['=', '\0']))
+        let program = argv
+            .next()
+            .filter(|program| !program.is_empty())
+            .ok_or_else(|| {
+                let rule = "must name a program, such as [\"python3\", \"provision.py\"]";
+                ("exec", rule.to_owned())
+            })?;
+        if let Some(name) = self
+            .env
+            .keys()
+            .find(|name| name.is_empty() || name.contains(['=', '\0']))
         {
-            return Err(("env", format!("has the name {name:?}, which no environment can hold")));
+            return Err((
+                "env",
+                format!("has the name {name:?}, which no environment can hold"),
+            ));
         }
         let mut environment = inherited();
-        environment.extend(self.env.into_iter().map(|(name, value)| (name, value.into())));
+        environment.extend(
+            self.env
+                .into_iter()
+                .map(|(name, value)| (name, value.into())),
+        );
         Ok(Class {
             exec: Exec {
                 program: resolve_program(&program, folder),
@@ -231,7 +253,11 @@ impl FileClass {
                 folder: folder.to_owned(),
                 environment,
             },
-            deadline: seconds("deadline_seconds", self.deadline_seconds, Duration::from_mins(5))?,
+            deadline: seconds(
+                "deadline_seconds",
+                self.deadline_seconds,
+                Duration::from_mins(5),
+            )?,
             lease: seconds("lease_seconds", self.lease_seconds, Duration::from_secs(30))?,
             retry,
         })
@@ -257,7 +283,11 @@ fn inherited() -> BTreeMap<String, OsString> {
 
 /// A path is relative to the file; a bare name is for `PATH` to find.
 fn resolve_program(program: &str, folder: &Path) -> PathBuf {
-    if program.contains('/') { folder.join(program) } else { PathBuf::from(program) }
+    if program.contains('/') {
+        folder.join(program)
+    } else {
+        PathBuf::from(program)
+    }
 }
 
 /// Makes the path of an embedded store absolute; the URL of a server is left as it is.
@@ -291,7 +321,9 @@ fn check_table(
     prefix: &str,
     known: &[&str],
 ) -> Result<(), ConfigError> {
-    let unknown = table.keys().find(|key| !known.contains(&key.get_ref().as_ref()));
+    let unknown = table
+        .keys()
+        .find(|key| !known.contains(&key.get_ref().as_ref()));
     let Some(key) = unknown else { return Ok(()) };
     let before = text.get(..key.span().start).unwrap_or_default();
     Err(ConfigError::UnknownKey {
@@ -308,8 +340,12 @@ fn check_table(
 /// The known word that is most like this one, if any is like it.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let likeness = |known: &&'a str| (strsim::jaro_winkler(word, known), *known);
-    let best = known.iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, known)| known)
+    let best = known
+        .iter()
+        .map(likeness)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(likeness, _)| *likeness > 0.75)
+        .map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -336,16 +372,32 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.store, "sqlite:/srv/demo/a.db");
-        let programs: Vec<_> = config.classes.values().map(|c| c.exec.program.clone()).collect();
-        assert_eq!(programs, [PathBuf::from("/srv/demo/bin/make"), PathBuf::from("sh")]);
-        assert_eq!(resolve_store("sqlite:/x.db", Path::new("/y")), "sqlite:/x.db");
-        assert_eq!(resolve_store("postgres://h/db", Path::new("/y")), "postgres://h/db");
+        let programs: Vec<_> = config
+            .classes
+            .values()
+            .map(|c| c.exec.program.clone())
+            .collect();
+        assert_eq!(
+            programs,
+            [PathBuf::from("/srv/demo/bin/make"), PathBuf::from("sh")]
+        );
+        assert_eq!(
+            resolve_store("sqlite:/x.db", Path::new("/y")),
+            "sqlite:/x.db"
+        );
+        assert_eq!(
+            resolve_store("postgres://h/db", Path::new("/y")),
+            "postgres://h/db"
+        );
     }
 
     #[test]
     fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
         let error = parse("store = 'sqlite:a.db'\nlissten = 'x'").unwrap_err();
-        assert_eq!(error, "demo/tenure.toml:2: unknown key lissten; did you mean listen?");
+        assert_eq!(
+            error,
+            "demo/tenure.toml:2: unknown key lissten; did you mean listen?"
+        );
         let error = parse("[classes.a]\nexec = ['x']\ndeadline = 3").unwrap_err();
         assert_eq!(
             error,
@@ -353,17 +405,32 @@ mod tests {
              did you mean classes.a.deadline_seconds?"
         );
         let error = parse("zzz = 1").unwrap_err();
-        assert!(error.ends_with("known are store, listen, concurrency, classes"), "{error}");
+        assert!(
+            error.ends_with("known are store, listen, concurrency, classes"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_value_that_breaks_a_rule_is_named() {
         for (text, key) in [
             ("[classes.A]\nexec = ['x']", "classes.A must be"),
-            ("[classes.a]\nexec = []", "classes.a.exec must name a program"),
-            ("[classes.a]\nexec = ['x']\ndeadline_seconds = 0", "classes.a.deadline_seconds must"),
-            ("[classes.a]\nexec = ['x']\nattempts_max = 0", "classes.a.attempts_max must be"),
-            ("[classes.a]\nexec = ['x']\nenv = { 'A=B' = 'c' }", "classes.a.env has the name"),
+            (
+                "[classes.a]\nexec = []",
+                "classes.a.exec must name a program",
+            ),
+            (
+                "[classes.a]\nexec = ['x']\ndeadline_seconds = 0",
+                "classes.a.deadline_seconds must",
+            ),
+            (
+                "[classes.a]\nexec = ['x']\nattempts_max = 0",
+                "classes.a.attempts_max must be",
+            ),
+            (
+                "[classes.a]\nexec = ['x']\nenv = { 'A=B' = 'c' }",
+                "classes.a.env has the name",
+            ),
             ("concurrency = 0", "concurrency must be 1 to 1000"),
             ("listen = 'nowhere'", "invalid socket address"),
             ("[classes.a]\nexec = 'x'", "expected a sequence"),
@@ -376,9 +443,17 @@ mod tests {
     #[test]
     fn a_provisioner_inherits_a_path_and_nothing_that_is_not_named() {
         let config = parse("[classes.a]\nexec = ['x']\nenv = { TOKEN = 't' }").unwrap();
-        let names: Vec<_> =
-            config.classes.values().flat_map(|c| c.exec.environment.keys()).collect();
+        let names: Vec<_> = config
+            .classes
+            .values()
+            .flat_map(|c| c.exec.environment.keys())
+            .collect();
         assert!(names.iter().any(|name| *name == "TOKEN"));
-        assert!(names.iter().all(|n| *n == "TOKEN" || INHERITED.contains(&n.as_str())), "{names:?}");
+        assert!(
+            names
+                .iter()
+                .all(|n| *n == "TOKEN" || INHERITED.contains(&n.as_str())),
+            "{names:?}"
+        );
     }
 }

@@ -81,7 +81,9 @@ impl std::error::Error for ManifestError {}
 
 impl ManifestError {
     fn one(place: Place, problem: impl fmt::Display) -> Self {
-        Self { problems: vec![(place, problem.to_string())] }
+        Self {
+            problems: vec![(place, problem.to_string())],
+        }
     }
 }
 
@@ -120,7 +122,11 @@ impl Manifest {
                 texts.push((path.display().to_string(), text));
             }
         }
-        Self::parse(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())))
+        Self::parse(
+            texts
+                .iter()
+                .map(|(file, text)| (file.as_str(), text.as_str())),
+        )
     }
 
     /// Reads texts, each with the name of its file.
@@ -138,7 +144,9 @@ impl Manifest {
             match documents(file, text) {
                 Ok(written) => {
                     for one in written {
-                        let Some(entry) = take(file, one, &mut wrong) else { continue };
+                        let Some(entry) = take(file, one, &mut wrong) else {
+                            continue;
+                        };
                         match seen.insert(entry.name.clone(), entry.place.clone()) {
                             None => manifest.entries.push(entry),
                             Some(first) => wrong.problems.push((
@@ -151,7 +159,11 @@ impl Manifest {
                 Err(problem) => wrong.problems.push(problem),
             }
         }
-        if wrong.problems.is_empty() { Ok(manifest) } else { Err(wrong) }
+        if wrong.problems.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(wrong)
+        }
     }
 
     /// Refuses classes that are not known, if it is known which there are.
@@ -171,31 +183,59 @@ impl Manifest {
             .map(|entry| (entry, entry.class.clone().unwrap_or_default()))
             .filter(|(_, class)| !known.contains(class))
             .map(|(entry, class)| {
-                (entry.place.clone(), format!("{} is of class {class}; {help}", entry.name))
+                (
+                    entry.place.clone(),
+                    format!("{} is of class {class}; {help}", entry.name),
+                )
             })
             .collect();
-        if problems.is_empty() { Ok(()) } else { Err(ManifestError { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ManifestError { problems })
+        }
     }
 }
 
 /// Checks one document; `None` if it breaks a rule, which is then among what is wrong.
 fn take(file: &str, written: Written, wrong: &mut ManifestError) -> Option<Entry> {
-    let at = |line: u64| Place { file: file.to_owned(), line };
+    let at = |line: u64| Place {
+        file: file.to_owned(),
+        line,
+    };
     let place = at(written.name.referenced.line());
     let before = wrong.problems.len();
     let mut check = |line: u64, invalid: Invalid| {
-        let problem = format!("{} of {}: {}", invalid.field(), written.name.value, invalid.rule());
+        let problem = format!(
+            "{} of {}: {}",
+            invalid.field(),
+            written.name.value,
+            invalid.rule()
+        );
         wrong.problems.push((at(line), problem));
     };
-    let name = written.name.value.parse().map_err(|e| check(place.line, e)).ok();
-    let class = written
-        .class
-        .and_then(|class| class.value.parse().map_err(|e| check(class.referenced.line(), e)).ok());
+    let name = written
+        .name
+        .value
+        .parse()
+        .map_err(|e| check(place.line, e))
+        .ok();
+    let class = written.class.and_then(|class| {
+        class
+            .value
+            .parse()
+            .map_err(|e| check(class.referenced.line(), e))
+            .ok()
+    });
     let labels = written.labels.and_then(|labels| {
-        Labels::parse(labels.value).map_err(|e| check(labels.referenced.line(), e)).ok()
+        Labels::parse(labels.value)
+            .map_err(|e| check(labels.referenced.line(), e))
+            .ok()
     });
     let annotations = written.annotations.and_then(|notes| {
-        Annotations::parse(notes.value).map_err(|e| check(notes.referenced.line(), e)).ok()
+        Annotations::parse(notes.value)
+            .map_err(|e| check(notes.referenced.line(), e))
+            .ok()
     });
     let line = written.desired.referenced.line();
     let desired = Document::from_value(&Value::Object(written.desired.value))
@@ -205,11 +245,22 @@ fn take(file: &str, written: Written, wrong: &mut ManifestError) -> Option<Entry
         return None;
     }
     let running = written.running;
-    Some(Entry { name: name?, class, labels, annotations, desired: desired?, running, place })
+    Some(Entry {
+        name: name?,
+        class,
+        labels,
+        annotations,
+        desired: desired?,
+        running,
+        place,
+    })
 }
 
 fn whole(path: &Path) -> Place {
-    Place { file: path.display().to_string(), line: 0 }
+    Place {
+        file: path.display().to_string(),
+        line: 0,
+    }
 }
 
 fn documents(file: &str, text: &str) -> Result<Vec<Written>, (Place, String)> {
@@ -223,7 +274,13 @@ fn documents(file: &str, text: &str) -> Result<Vec<Written>, (Place, String)> {
         let said = error.without_snippet().to_string();
         // The line stands in front already.
         let said = said.split(" at line ").next().unwrap_or(&said).to_owned();
-        (Place { file: file.to_owned(), line }, said)
+        (
+            Place {
+                file: file.to_owned(),
+                line,
+            },
+            said,
+        )
     })
 }
 
@@ -266,7 +323,9 @@ mod tests {
              seats: 3\n  word: no\n---\nname: b\nrunning: false\ndesired: {}\n",
         )
         .unwrap();
-        let [acme, b] = manifest.entries.as_slice() else { panic!("{manifest:?}") };
+        let [acme, b] = manifest.entries.as_slice() else {
+            panic!("{manifest:?}")
+        };
         assert_eq!(acme.place.to_string(), "t.yaml:3");
         assert_eq!(acme.labels.as_ref().unwrap().get("country"), Some("no"));
         assert_eq!(acme.labels.as_ref().unwrap().get("n"), Some("24"));
@@ -278,21 +337,31 @@ mod tests {
     #[test]
     fn json_is_read_too() {
         let manifest = parse(r#"{"name": "acme", "desired": {"a": [1, 2.5, null, "x"]}}"#).unwrap();
-        assert_eq!(manifest.entries[0].desired.as_str(), r#"{"a":[1,2.5,null,"x"]}"#);
+        assert_eq!(
+            manifest.entries[0].desired.as_str(),
+            r#"{"a":[1,2.5,null,"x"]}"#
+        );
     }
 
     #[test]
     fn an_unknown_field_is_named_with_its_line() {
-        let error = parse("name: a\ndesired: {}\n---\nname: b\nlables: {}\ndesired: {}").unwrap_err();
+        let error =
+            parse("name: a\ndesired: {}\n---\nname: b\nlables: {}\ndesired: {}").unwrap_err();
         assert!(error.starts_with("t.yaml:5: "), "{error}");
         assert!(error.contains("lables"), "{error}");
     }
 
     #[test]
     fn two_tenants_of_one_name_are_refused_with_both_places() {
-        let texts = [("a.yaml", "name: x\ndesired: {}"), ("b.yaml", "\nname: x\ndesired: {}")];
+        let texts = [
+            ("a.yaml", "name: x\ndesired: {}"),
+            ("b.yaml", "\nname: x\ndesired: {}"),
+        ];
         let error = Manifest::parse(texts).unwrap_err().to_string();
-        assert!(error.starts_with("b.yaml:2: x is written here and at a.yaml:1; keep one"), "{error}");
+        assert!(
+            error.starts_with("b.yaml:2: x is written here and at a.yaml:1; keep one"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -303,9 +372,18 @@ mod tests {
         .unwrap_err();
         let lines: Vec<&str> = error.lines().collect();
         assert_eq!(lines.len(), 4, "{error}");
-        assert!(lines[0].starts_with("t.yaml:1: name of Acme: must be 1 to 63"), "{error}");
-        assert!(lines[1].starts_with("t.yaml:5: labels of b: has the key \"a b\""), "{error}");
-        assert!(lines[2].starts_with("t.yaml:6: desired of b: must hold whole numbers"), "{error}");
+        assert!(
+            lines[0].starts_with("t.yaml:1: name of Acme: must be 1 to 63"),
+            "{error}"
+        );
+        assert!(
+            lines[1].starts_with("t.yaml:5: labels of b: has the key \"a b\""),
+            "{error}"
+        );
+        assert!(
+            lines[2].starts_with("t.yaml:6: desired of b: must hold whole numbers"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -320,7 +398,10 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with("t.yaml:"), "{text:?}: {error}");
             assert!(error.contains(word), "{text:?}: {error}");
-            assert!(error.contains(&format!("t.yaml:{line}:")), "{text:?}: {error}");
+            assert!(
+                error.contains(&format!("t.yaml:{line}:")),
+                "{text:?}: {error}"
+            );
         }
     }
 
@@ -329,6 +410,9 @@ mod tests {
         let manifest = parse("name: a\nclass: gold\ndesired: {}").unwrap();
         let known = BTreeSet::from(["shared".parse().unwrap()]);
         let error = manifest.check_classes(&known).unwrap_err().to_string();
-        assert!(error.starts_with("t.yaml:1: a is of class gold; known are shared"), "{error}");
+        assert!(
+            error.starts_with("t.yaml:1: a is of class gold; known are shared"),
+            "{error}"
+        );
     }
 }

@@ -95,7 +95,11 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) const fn new(operation_id: String) -> Self {
-        Self { operation_id, lines: 0, answer: None }
+        Self {
+            operation_id,
+            lines: 0,
+            answer: None,
+        }
     }
 
     /// Takes one line; gives the message if it tells of progress.
@@ -122,7 +126,10 @@ impl Reading {
 
     fn object(&self, line: &[u8]) -> Result<Map<String, Value>, Failure> {
         serde_json::from_slice(line).map_err(|e| {
-            let start = String::from_utf8_lossy(line).chars().take(80).collect::<String>();
+            let start = String::from_utf8_lossy(line)
+                .chars()
+                .take(80)
+                .collect::<String>();
             self.malformed(&format!(
                 "is no JSON object ({e}): {start:?}; let it print answers only, notes go to stderr"
             ))
@@ -148,22 +155,37 @@ impl Reading {
                  operation_id that it was given",
                 self.operation_id
             ))),
-            None => Err(self.malformed("lacks \"operation_id\"; let it repeat the one it was given")),
+            None => {
+                Err(self.malformed("lacks \"operation_id\"; let it repeat the one it was given"))
+            }
         }
     }
 
     fn take(&mut self, said: Said) -> Result<Option<Message>, Failure> {
         match said {
             Said::Progress { message } => return Ok(Some(Message::lossy(&message))),
-            Said::Done { observed, resources, message } => {
+            Said::Done {
+                observed,
+                resources,
+                message,
+            } => {
                 let observed = observed
                     .map(|object| Document::from_value(&Value::Object(object)))
                     .transpose()
                     .map_err(|e| self.malformed(&format!("has an `observed` that {}", e.rule())))?;
                 let message = Message::lossy(&message.unwrap_or_default());
-                self.answer = Some(Answer::Done { observed, resources, message });
+                self.answer = Some(Answer::Done {
+                    observed,
+                    resources,
+                    message,
+                });
             }
-            Said::Failed { reason, message, permanent, retry_after_seconds } => {
+            Said::Failed {
+                reason,
+                message,
+                permanent,
+                retry_after_seconds,
+            } => {
                 self.answer = Some(Answer::Failed(Failure {
                     reason,
                     message: Message::lossy(&message),
@@ -189,8 +211,13 @@ mod tests {
     fn read(lines: &[&str]) -> Result<Option<Answer>, String> {
         let mut reading = Reading::new("op".to_owned());
         for line in lines {
-            let line = line.replace('@', r#""contract":"tenure.provisioner/v1","operation_id":"op""#);
-            reading.line(line.as_bytes()).map_err(|f| format!("{}: {}", f.reason, f.message))?;
+            let line = line.replace(
+                '@',
+                r#""contract":"tenure.provisioner/v1","operation_id":"op""#,
+            );
+            reading
+                .line(line.as_bytes())
+                .map_err(|f| format!("{}: {}", f.reason, f.message))?;
         }
         Ok(reading.into_answer())
     }
@@ -202,17 +229,27 @@ mod tests {
             "",
             r#"{@,"result":"done","observed":{"a":1},"resources":["x"],"message":"made"}"#,
         ]);
-        let Ok(Some(Answer::Done { observed, resources, message })) = answer else {
+        let Ok(Some(Answer::Done {
+            observed,
+            resources,
+            message,
+        })) = answer
+        else {
             panic!("{answer:?}")
         };
         assert_eq!(observed.unwrap().as_str(), r#"{"a":1}"#);
-        assert_eq!((resources.unwrap(), message.as_str()), (vec!["x".to_owned()], "made"));
+        assert_eq!(
+            (resources.unwrap(), message.as_str()),
+            (vec!["x".to_owned()], "made")
+        );
     }
 
     #[test]
     fn a_failure_brings_its_wishes() {
         let said = r#"{@,"result":"failed","reason":"Full","message":"m","retry_after_seconds":9}"#;
-        let Ok(Some(Answer::Failed(failure))) = read(&[said]) else { panic!("no failure") };
+        let Ok(Some(Answer::Failed(failure))) = read(&[said]) else {
+            panic!("no failure")
+        };
         assert_eq!(failure.reason.as_str(), "Full");
         assert!(!failure.permanent);
         assert_eq!(failure.retry_after, Some(Duration::from_secs(9)));
@@ -222,25 +259,53 @@ mod tests {
     fn what_breaks_the_contract_is_refused_by_name() {
         let done = r#"{@,"result":"done"}"#;
         for (lines, reason, word) in [
-            (vec!["hello"], "AnswerMalformed", "line 1 of the provisioner's answer is no JSON"),
+            (
+                vec!["hello"],
+                "AnswerMalformed",
+                "line 1 of the provisioner's answer is no JSON",
+            ),
             (vec!["[1]"], "AnswerMalformed", "is no JSON object"),
-            (vec![r#"{"operation_id":"op"}"#], "AnswerMalformed", "lacks \"contract\""),
-            (vec![r#"{"contract":"tenure.provisioner/v2"}"#], "ContractUnknown", "v2"),
+            (
+                vec![r#"{"operation_id":"op"}"#],
+                "AnswerMalformed",
+                "lacks \"contract\"",
+            ),
+            (
+                vec![r#"{"contract":"tenure.provisioner/v2"}"#],
+                "ContractUnknown",
+                "v2",
+            ),
             (
                 vec![r#"{"contract":"tenure.provisioner/v1","operation_id":"xy"}"#],
                 "AnswerForAnotherOperation",
                 "answers for \"xy\" but was asked for op",
             ),
             (vec![r"{@}"], "AnswerMalformed", "missing field `result`"),
-            (vec![r#"{@,"result":"ok"}"#], "AnswerMalformed", "unknown variant `ok`"),
-            (vec![r#"{@,"result":"done","observd":{}}"#], "AnswerMalformed", "observd"),
-            (vec![r#"{@,"result":"done","observed":3}"#], "AnswerMalformed", "expected a map"),
+            (
+                vec![r#"{@,"result":"ok"}"#],
+                "AnswerMalformed",
+                "unknown variant `ok`",
+            ),
+            (
+                vec![r#"{@,"result":"done","observd":{}}"#],
+                "AnswerMalformed",
+                "observd",
+            ),
+            (
+                vec![r#"{@,"result":"done","observed":3}"#],
+                "AnswerMalformed",
+                "expected a map",
+            ),
             (
                 vec![r#"{@,"result":"done","observed":{"n":9007199254740993}}"#],
                 "AnswerMalformed",
                 "`observed` that must hold whole numbers",
             ),
-            (vec![done, done], "AnswerMalformed", "line 2 of the provisioner's answer comes after"),
+            (
+                vec![done, done],
+                "AnswerMalformed",
+                "line 2 of the provisioner's answer comes after",
+            ),
             (
                 vec![r#"{@,"result":"failed","reason":"no word","message":""}"#],
                 "AnswerMalformed",
@@ -248,7 +313,10 @@ mod tests {
             ),
         ] {
             let error = read(&lines).unwrap_err();
-            assert!(error.starts_with(reason) && error.contains(word), "{lines:?}: {error}");
+            assert!(
+                error.starts_with(reason) && error.contains(word),
+                "{lines:?}: {error}"
+            );
         }
     }
 

@@ -48,7 +48,10 @@ enum End {
 impl ExecProvisioner {
     /// The provisioner of a class.
     pub fn new(class: &Class) -> Self {
-        Self { exec: class.exec.clone(), deadline: class.deadline }
+        Self {
+            exec: class.exec.clone(),
+            deadline: class.deadline,
+        }
     }
 
     fn spawn(&self, operation_id: &str) -> Result<Group, Failure> {
@@ -65,7 +68,9 @@ impl ExecProvisioner {
             .process_group(0)
             .spawn()
             .map_err(|error| self.not_started(&error))?;
-        let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let id = child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Ok(Group { child, id })
     }
 
@@ -120,12 +125,22 @@ impl Provisioner for ExecProvisioner {
             Err(failure) => return Answer::Failed(failure),
         };
         let (faulted, mut fault) = oneshot::channel();
-        let asking = group.child.stdin.take().map(|pipe| spawn(ask(pipe, request)));
+        let asking = group
+            .child
+            .stdin
+            .take()
+            .map(|pipe| spawn(ask(pipe, request)));
         let reading = Reading::new(operation_id.clone());
-        let answers = group.child.stdout.take().map(|pipe| {
-            spawn(listen(pipe, reading, progress.clone(), faulted))
-        });
-        let notes = group.child.stderr.take().map(|pipe| spawn(Tail::read(pipe)));
+        let answers = group
+            .child
+            .stdout
+            .take()
+            .map(|pipe| spawn(listen(pipe, reading, progress.clone(), faulted)));
+        let notes = group
+            .child
+            .stderr
+            .take()
+            .map(|pipe| spawn(Tail::read(pipe)));
 
         let end = tokio::select! {
             biased;

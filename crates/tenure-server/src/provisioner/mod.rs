@@ -54,7 +54,10 @@ pub struct Call {
 impl Call {
     /// The operation's name: equal only if it is the same attempt at the same thing.
     pub fn operation_id(&self) -> String {
-        format!("{}/{}/{}", self.tenant.id, self.tenant.generation, self.fence)
+        format!(
+            "{}/{}/{}",
+            self.tenant.id, self.tenant.generation, self.fence
+        )
     }
 }
 
@@ -152,7 +155,9 @@ impl Fault {
     ///
     /// Never: a test reads every word.
     pub fn reason(self) -> Reason {
-        format!("{self:?}").parse().expect("the name of a fault is a reason")
+        format!("{self:?}")
+            .parse()
+            .expect("the name of a fault is a reason")
     }
 }
 
@@ -162,8 +167,14 @@ mod tests {
 
     #[test]
     fn every_fault_is_a_reason() {
-        let words: Vec<String> = Fault::ALL.iter().map(|fault| fault.reason().to_string()).collect();
-        assert_eq!(words.first().map(String::as_str), Some("ProvisionerMissing"));
+        let words: Vec<String> = Fault::ALL
+            .iter()
+            .map(|fault| fault.reason().to_string())
+            .collect();
+        assert_eq!(
+            words.first().map(String::as_str),
+            Some("ProvisionerMissing")
+        );
         assert_eq!(words.len(), 12);
     }
 }

@@ -20,7 +20,10 @@ pub(super) fn kill(operation_id: &str) {
             return;
         }
     }
-    tracing::warn!(operation_id, "a provisioner's strays multiply faster than they can be killed");
+    tracing::warn!(
+        operation_id,
+        "a provisioner's strays multiply faster than they can be killed"
+    );
 }
 
 /// Kills every process whose environment has the mark; says how many.
@@ -28,14 +31,20 @@ pub(super) fn kill(operation_id: &str) {
 fn look(mark: &[u8]) -> usize {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-    let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return 0;
+    };
     let kill = |entry: std::fs::DirEntry| {
         let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
         // Opened before it is looked at: a process that takes the same number later is another one.
         let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let environment = std::fs::read(entry.path().join("environ")).ok()?;
-        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark);
-        marked.then(|| pidfd_send_signal(process, Signal::KILL).ok()).flatten()
+        let marked = environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark);
+        marked
+            .then(|| pidfd_send_signal(process, Signal::KILL).ok())
+            .flatten()
     };
     processes.filter_map(|entry| kill(entry.ok()?)).count()
 }

@@ -39,7 +39,10 @@ impl Tail {
         }
         let start = text.ceil_char_boundary(text.len().saturating_sub(SHOWN));
         let shown = text.get(start..).unwrap_or(text);
-        format!("; it said: {}{shown}", if shown.len() < text.len() { "…" } else { "" })
+        format!(
+            "; it said: {}{shown}",
+            if shown.len() < text.len() { "…" } else { "" }
+        )
     }
 }
 
@@ -53,7 +56,10 @@ mod tests {
         let tail = Tail::read(text.as_bytes()).await;
         assert!(tail.0.len() <= KEPT);
         let said = tail.said();
-        assert!(said.starts_with("; it said: …") && said.ends_with("the end"), "{said}");
+        assert!(
+            said.starts_with("; it said: …") && said.ends_with("the end"),
+            "{said}"
+        );
         assert!(said.len() < SHOWN + 30);
     }
 

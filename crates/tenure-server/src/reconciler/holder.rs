@@ -20,7 +20,9 @@ pub(super) fn name(ids: &dyn IdSource) -> String {
 
 /// The same as it stands in the history.
 pub(super) fn actor(holder: &str) -> Actor {
-    format!("worker:{holder}").parse().unwrap_or_else(|_| unreachable!("a holder has a plain name"))
+    format!("worker:{holder}")
+        .parse()
+        .unwrap_or_else(|_| unreachable!("a holder has a plain name"))
 }
 
 #[cfg(test)]

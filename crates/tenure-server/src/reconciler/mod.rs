@@ -33,9 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{
-    Actor, ClassName, Clock, Engine, PageSize, RetryPolicy, Sweep, SystemClock,
-};
+use tenure::{Actor, ClassName, Clock, Engine, PageSize, RetryPolicy, Sweep, SystemClock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -93,7 +91,11 @@ impl From<&Config> for Options {
             retry: class.retry,
         };
         Self {
-            classes: config.classes.iter().map(|(name, c)| (name.clone(), runner(c))).collect(),
+            classes: config
+                .classes
+                .iter()
+                .map(|(name, c)| (name.clone(), runner(c)))
+                .collect(),
             concurrency: config.concurrency,
             grace: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
@@ -147,8 +149,14 @@ impl Reconciler {
         tracing::info!(holder = self.shared.holder, "the reconciler runs");
         tokio::join!(self.claim_until(&stop), self.sweep_until(&stop));
         self.runs.close();
-        if timeout(self.shared.options.grace, self.runs.wait()).await.is_err() {
-            tracing::info!(runs = self.runs.len(), "handing back what did not finish in time");
+        if timeout(self.shared.options.grace, self.runs.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                runs = self.runs.len(),
+                "handing back what did not finish in time"
+            );
             self.shared.kill.cancel();
             if timeout(HAND_BACK_MAX, self.runs.wait()).await.is_err() {
                 tracing::warn!("some work was not handed back; its leases end by themselves");
@@ -182,7 +190,9 @@ impl Reconciler {
         let store = self.shared.engine.shared_store();
         // Not cut short by `stop`: what was claimed unseen would wait for its lease to run out.
         let at = Instant::now();
-        let claimed = store.claim(&self.shared.holder, self.shared.lease, limit).await;
+        let claimed = store
+            .claim(&self.shared.holder, self.shared.lease, limit)
+            .await;
         match claimed {
             Ok(leases) if leases.is_empty() => {
                 drop(permit);
@@ -197,7 +207,9 @@ impl Reconciler {
                 backoff.reset();
                 for lease in leases {
                     // Only this loop takes permits, so there are as many as it counted.
-                    let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+                    let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+                        return;
+                    };
                     let worker = Worker::new(Arc::clone(&self.shared), lease, at);
                     self.runs.spawn(async move {
                         worker.work().await;
@@ -218,7 +230,10 @@ impl Reconciler {
     }
 
     async fn sweep_until(&self, stop: &CancellationToken) {
-        let sweep = Sweep { batch: PageSize::MAX, feed_retention: Some(FEED_RETENTION) };
+        let sweep = Sweep {
+            batch: PageSize::MAX,
+            feed_retention: Some(FEED_RETENTION),
+        };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -245,5 +260,8 @@ impl Reconciler {
 /// An error and all its causes, for logs.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

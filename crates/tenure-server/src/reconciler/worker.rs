@@ -43,7 +43,12 @@ enum Over {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, lease: Lease, claimed_at: Instant) -> Self {
         let length = shared.lease;
-        Self { shared, lease, length, sure_until: claimed_at + length }
+        Self {
+            shared,
+            lease,
+            length,
+            sure_until: claimed_at + length,
+        }
     }
 
     /// Does the work, or hands it back. Whatever happens, the lease ends by itself at the latest.
@@ -68,7 +73,11 @@ impl Worker {
             return self.release(&Attempt::Returned, Wake::Never).await;
         };
         let tenant = record.tenant;
-        let halted = tenant.conditions.failing.as_ref().is_some_and(|failing| failing.halted);
+        let halted = tenant
+            .conditions
+            .failing
+            .as_ref()
+            .is_some_and(|failing| failing.halted);
         if tenant.conditions.held.is_some() || halted {
             return self.release(&Attempt::Returned, Wake::Never).await;
         }
@@ -79,14 +88,18 @@ impl Worker {
             State::Deleting => Operation::Destroy,
             _ => Operation::Apply,
         };
-        let Some(tenant) = self.start(operation, tenant).await? else { return Ok(Over::Lost) };
+        let Some(tenant) = self.start(operation, tenant).await? else {
+            return Ok(Over::Lost);
+        };
         let Some(class) = self.shared.options.classes.get(&tenant.class).cloned() else {
             let failure = Fault::UnknownClass.failure(&format!(
                 "no class {} is configured on {}; add it to tenure.toml, restart the server, then \
                  retry the tenant",
                 tenant.class, self.shared.holder
             ));
-            return self.report(operation, &tenant, Answer::Failed(failure), None).await;
+            return self
+                .report(operation, &tenant, Answer::Failed(failure), None)
+                .await;
         };
         let Some(answer) = self.run(operation, &tenant, &class).await else {
             return Ok(Over::Lost);
@@ -118,7 +131,11 @@ impl Worker {
         tenant: &Tenant,
         class: &ClassRunner,
     ) -> Option<Answer> {
-        let call = Call { operation, tenant: tenant.clone(), fence: self.lease.fence };
+        let call = Call {
+            operation,
+            tenant: tenant.clone(),
+            fence: self.lease.fence,
+        };
         let stop = self.shared.kill.child_token();
         let (progress, mut told) = watch::channel(Message::none());
         let provisioner = Arc::clone(&class.provisioner);
@@ -201,9 +218,15 @@ impl Worker {
     ) -> Result<Over, EngineError> {
         let outcome = match answer {
             Answer::Stopped => return self.release(&Attempt::Returned, Wake::Now).await,
-            Answer::Done { observed, resources, message } => {
-                Outcome::Succeeded { observed, resources, message }
-            }
+            Answer::Done {
+                observed,
+                resources,
+                message,
+            } => Outcome::Succeeded {
+                observed,
+                resources,
+                message,
+            },
             Answer::Failed(failure) => self.failed(failure, class),
         };
         let report = report_of(operation, tenant, outcome);
@@ -232,10 +255,22 @@ impl Worker {
     }
 
     fn failed(&self, failure: Failure, class: Option<&ClassRunner>) -> Outcome {
-        let Failure { reason, message, permanent, retry_after } = failure;
+        let Failure {
+            reason,
+            message,
+            permanent,
+            retry_after,
+        } = failure;
         let policy = class.map(|class| class.retry).unwrap_or_default();
         let attempt = self.lease.attempt;
-        Outcome::Failed { reason, message, permanent, retry_after, attempt, policy }
+        Outcome::Failed {
+            reason,
+            message,
+            permanent,
+            retry_after,
+            attempt,
+            policy,
+        }
     }
 
     /// Sends a final report, and again while the store is in trouble and the lease lasts.
@@ -261,7 +296,11 @@ impl Worker {
     }
 
     /// Waits before the next try, or gives the error back if the lease won't last that long.
-    async fn wait_out(&mut self, error: StoreError, backoff: &mut Backoff) -> Result<(), EngineError> {
+    async fn wait_out(
+        &mut self,
+        error: StoreError,
+        backoff: &mut Backoff,
+    ) -> Result<(), EngineError> {
         let wait = backoff.next();
         if Instant::now() + wait >= self.sure_until || self.shared.kill.is_cancelled() {
             return Err(error.into());
@@ -283,7 +322,10 @@ impl Worker {
             request_id: self.shared.options.ids.fresh(),
             message: Message::none(),
         };
-        self.shared.engine.report(&self.lease, report, &context, release).await
+        self.shared
+            .engine
+            .report(&self.lease, report, &context, release)
+            .await
     }
 
     fn store(&self) -> &dyn Store {
@@ -292,7 +334,12 @@ impl Worker {
 }
 
 fn report_of(operation: Operation, tenant: &Tenant, outcome: Outcome) -> Report {
-    Report { operation, generation: tenant.generation, running: tenant.running, outcome }
+    Report {
+        operation,
+        generation: tenant.generation,
+        running: tenant.running,
+        outcome,
+    }
 }
 
 /// Kills a run whose lease is lost, and waits until nothing of it is left.

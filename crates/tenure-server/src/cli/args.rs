@@ -1,0 +1,316 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tenure::{
+    Actor, ClassName, ConditionKind, Message, Revision, Selector, State, TenantRef, Timestamp,
+};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is so
+  1  it failed; the message says why and what to do
+  2  the command line is wrong
+  3  there is no such tenant
+  4  the tenant is not as the command needs it: a conflict, or a precondition that does not hold
+  5  it was not so in time";
+
+/// A durable record of a product's tenants, and what makes each of them what it should be.
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// The server to ask.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "TENURE_SERVER",
+        default_value = "http://127.0.0.1:7310",
+        help_heading = "Connection"
+    )]
+    pub(super) server: String,
+    /// Go straight to a store instead of a server: sqlite:PATH or postgres://…
+    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
+    pub(super) store: Option<String>,
+    /// Who the history says it was, such as user:maria.
+    #[arg(long, global = true, env = "TENURE_ACTOR", help_heading = "Connection")]
+    pub(super) actor: Option<Actor>,
+    /// How to print what was asked for.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub(super) output: Format,
+    /// Say more on stderr: -v what is done, -vv everything.
+    #[arg(
+        long,
+        short,
+        global = true,
+        action = clap::ArgAction::Count,
+        help_heading = "Output"
+    )]
+    pub(super) verbose: u8,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// More columns.
+    Wide,
+    /// JSON, as the API gives it.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// Names only, one a line.
+    Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server: API and reconciler.
+    Serve(Serve),
+    /// Bring a folder to life: its store, server and reconciler, and the tenants of its manifest.
+    Up(Up),
+    /// Make tenants what a manifest says.
+    Apply(Apply),
+    /// Show a tenant.
+    Get {
+        /// Its name, or its id, which a deleted one has still.
+        #[arg(value_name = "NAME|ID")]
+        who: TenantRef,
+    },
+    /// List tenants.
+    List(List),
+    /// Show what happened to a tenant, oldest first.
+    History(History),
+    /// Count tenants by state.
+    Counts,
+    /// Delete a tenant: tear down what it has. Its record and history stay.
+    Delete(Delete),
+    /// Stop a tenant. What it holds stays.
+    Suspend(Verb),
+    /// Start a suspended tenant again.
+    Resume(Verb),
+    /// Try a failing tenant again now, with its attempts counted from zero.
+    Retry(Verb),
+    /// Pause reconciliation of a tenant.
+    Hold(Verb),
+    /// Let reconciliation of a held tenant go on.
+    Release(Verb),
+    /// Wait until tenants are as they should be.
+    Wait(Wait),
+    /// Bring a store's schema to this program's level.
+    Migrate(Migrate),
+    /// Check all that a store holds against its history and its own rules.
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The configuration; tenure.toml in this folder if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Where the API listens, instead of what the configuration says.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// The folder with tenure.toml and tenants.yaml.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(super) folder: PathBuf,
+    /// Where the API listens, instead of what the configuration says; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<SocketAddr>,
+    /// End when all tenants are as they should be; fail if one can't be, or not in time.
+    #[arg(long)]
+    pub(super) exit_when_ready: bool,
+    /// How long to wait for that.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    pub(super) timeout: std::time::Duration,
+    /// Why, for the history.
+    #[arg(long, short, default_value = "")]
+    pub(super) message: Message,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// The manifest: a file, a folder, or - for standard input.
+    #[arg(long, short, value_name = "FILE|DIR|-")]
+    pub(super) file: PathBuf,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Why, for the history.
+    #[arg(long, short, default_value = "")]
+    pub(super) message: Message,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only those in one of these states.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) state: Vec<State>,
+    /// Only those of this class.
+    #[arg(long)]
+    pub(super) class: Option<ClassName>,
+    /// Only those whose labels match, such as 'tier in (gold,silver),!legacy'.
+    #[arg(long, short = 'l', value_parser = selector)]
+    pub(super) selector: Option<String>,
+    /// Only those with all of these conditions.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) condition: Vec<ConditionKind>,
+    /// Only those created at this time or later, such as 2026-11-22T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(super) created_from: Option<Timestamp>,
+    /// Only those created before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(super) created_until: Option<Timestamp>,
+    /// Only those last changed at this time or later.
+    #[arg(long, value_name = "TIME")]
+    pub(super) updated_from: Option<Timestamp>,
+    /// Only those last changed before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(super) updated_until: Option<Timestamp>,
+    /// Only those in their state since this time or later.
+    #[arg(long, value_name = "TIME")]
+    pub(super) state_since_from: Option<Timestamp>,
+    /// Only those in their state since before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(super) state_since_until: Option<Timestamp>,
+    /// The deleted too.
+    #[arg(long)]
+    pub(super) include_deleted: bool,
+    /// Newest first.
+    #[arg(long)]
+    pub(super) newest: bool,
+    /// How many at most.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(super) page_size: Option<u16>,
+    /// Where the page before ended, as it said.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "all")]
+    pub(super) page_token: Option<String>,
+    /// All pages.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// The tenant's name, or its id, which a deleted one has still.
+    #[arg(value_name = "NAME|ID")]
+    pub(super) who: TenantRef,
+    /// Only the lines that changed the state.
+    #[arg(long)]
+    pub(super) transitions_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    /// The tenant's name or id.
+    #[arg(value_name = "NAME|ID")]
+    pub(super) who: TenantRef,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) why: Why,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verb {
+    /// The tenant's name or id.
+    #[arg(value_name = "NAME|ID")]
+    pub(super) who: TenantRef,
+    #[command(flatten)]
+    pub(super) why: Why,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// Why, for the history.
+    #[arg(long, short, default_value = "")]
+    pub(super) message: Message,
+    /// Only if the tenant is at this revision.
+    #[arg(long, value_name = "NUMBER", value_parser = revision)]
+    pub(super) if_revision: Option<Revision>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Wait {
+    /// The tenants' names or ids.
+    #[arg(value_name = "NAME|ID", required = true)]
+    pub(super) who: Vec<TenantRef>,
+    /// The state to wait for.
+    #[arg(long = "for", value_name = "STATE", default_value = "ready")]
+    pub(super) state: State,
+    /// How long to wait, such as 90s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    pub(super) timeout: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    /// The role that the server will use, to be given what it needs and no more.
+    #[arg(long, value_name = "NAME")]
+    pub(super) app_role: Option<String>,
+}
+
+fn time(text: &str) -> Result<std::time::Duration, String> {
+    let time: Option<jiff::SignedDuration> = match text.parse::<u32>() {
+        Ok(seconds) => Some(jiff::SignedDuration::from_secs(i64::from(seconds))),
+        Err(_) => text.parse().ok(),
+    };
+    time.and_then(|time| time.try_into().ok())
+        .ok_or_else(|| "must be a time such as 90s, 5m or 1h30m".to_owned())
+}
+
+fn revision(text: &str) -> Result<Revision, String> {
+    let number = text
+        .parse()
+        .map_err(|_| "must be a whole number".to_owned())?;
+    Ok(Revision::new(number))
+}
+
+/// Checks it here, and sends it as it was typed.
+fn selector(text: &str) -> Result<String, tenure::Invalid> {
+    text.parse::<Selector>().map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(time("90").unwrap().as_secs(), 90);
+        assert_eq!(time("90s").unwrap().as_secs(), 90);
+        assert_eq!(time("1h30m").unwrap().as_secs(), 5400);
+        assert!(time("-5s").is_err() && time("soon").is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! The command line: reads what was typed, asks the API, prints the answer.
+//!
+//! # Invariants
+//!
+//! - Data goes to stdout, everything else to stderr; only [`output`] prints.
+//! - Exit codes are stable; every error says what to do next.
+//! - What it does with `--server` and with `--store` takes the same path, through the API.
+
+mod admin;
+mod apply;
+mod args;
+mod client;
+mod error;
+mod logs;
+mod output;
+mod progress;
+mod serve;
+mod store;
+mod tenants;
+mod wait;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tenure::Actor;
+
+use self::args::{Cli, Command, Global};
+use self::store::Local;
+use crate::up;
+
+pub(crate) use self::apply::{apply, summary};
+pub(crate) use self::args::Format;
+pub(crate) use self::client::Client;
+pub(crate) use self::error::{Exit, Failed};
+pub(crate) use self::output::{is_watched, one_line, tell};
+pub(crate) use self::progress::Bar;
+pub(crate) use self::store::{make_room, redacted};
+pub(crate) use self::tenants::print_summaries;
+
+/// Runs the command that was typed.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logs::start(&cli);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("error: {error:#}"));
+            error::exit_of(&error).into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("can't start: the system gives no threads")?;
+    let done = runtime.block_on(dispatch(cli));
+    // What a second signal or an error has left running ends here, provisioners included.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    done
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve(args) => serve::run(&global, &args).await,
+        Command::Up(args) => {
+            let actor = actor(&global);
+            let asked = up::Up {
+                folder: args.folder,
+                listen: args.listen,
+                store: global.store,
+                exit_when_ready: args.exit_when_ready,
+                timeout: args.timeout,
+                actor,
+                message: args.message,
+            };
+            up::up(asked).await
+        }
+        Command::Migrate(args) => admin::migrate(&global, &args).await,
+        Command::Doctor => admin::doctor(&global).await,
+        command => match &global.store {
+            None => {
+                let client = Client::server(&global.server, actor(&global))?;
+                ask(&client, command, &global).await
+            }
+            Some(url) => {
+                let local = Local::open(url).await?;
+                let client = Client::here(local.router(), actor(&global));
+                let done = ask(&client, command, &global).await;
+                local.close().await;
+                done
+            }
+        },
+    }
+}
+
+/// The commands that the API answers.
+async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Result<()> {
+    let format = global.output;
+    match command {
+        Command::Apply(args) => apply::run(client, &args, format).await,
+        Command::Get { who } => tenants::get(client, &who, format).await,
+        Command::List(args) => tenants::list(client, &args, format).await,
+        Command::History(args) => tenants::history(client, &args, format).await,
+        Command::Counts => tenants::counts(client, format).await,
+        Command::Delete(args) => tenants::delete(client, &args, format).await,
+        Command::Suspend(args) => tenants::verb(client, "suspend", &args, format).await,
+        Command::Resume(args) => tenants::verb(client, "resume", &args, format).await,
+        Command::Retry(args) => tenants::verb(client, "retry", &args, format).await,
+        Command::Hold(args) => tenants::verb(client, "hold", &args, format).await,
+        Command::Release(args) => tenants::verb(client, "release", &args, format).await,
+        Command::Wait(args) => wait::run(client, &args).await,
+        Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor => {
+            unreachable!("dispatched before")
+        }
+    }
+}
+
+/// Who the history says it was: as asked, or the user of the system.
+fn actor(global: &Global) -> Actor {
+    let user = std::env::var_os("USER").unwrap_or_default();
+    let user = format!("user:{}", user.to_string_lossy());
+    let or_anonymous = || user.parse().or_else(|_| "user:anonymous".parse());
+    global
+        .actor
+        .clone()
+        .map_or_else(or_anonymous, Ok)
+        .unwrap_or_else(|_: tenure::Invalid| unreachable!("user:anonymous is an actor"))
+}

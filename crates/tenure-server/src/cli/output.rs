@@ -1,0 +1,168 @@
+//! Printing: data on stdout, everything else on stderr. The one module that prints.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::args::Format;
+
+/// The longest message in a table that is not wide.
+const MESSAGE_MAX: usize = 60;
+
+/// Prints data. A reader that has enough, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("can't write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints one item a line.
+pub(super) fn print_lines(
+    items: impl IntoIterator<Item = impl std::fmt::Display>,
+) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for item in items {
+        // Writing to a string can't fail.
+        let _written = writeln!(text, "{item}");
+    }
+    print(&text)
+}
+
+/// Tells people something beside the data.
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place that tells people something"
+)]
+pub(crate) fn tell(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
+/// Whether a person watches.
+pub(crate) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Prints a value as JSON or YAML.
+pub(super) fn print_value(format: Format, value: &impl Serialize) -> anyhow::Result<()> {
+    let text = if format == Format::Yaml {
+        serde_saphyr::to_string(value).context("can't write this as YAML; use -o json")?
+    } else {
+        serde_json::to_string_pretty(value)?
+    };
+    print(&format!("{}\n", text.trim_end()))
+}
+
+/// Columns, two spaces apart; the last is as long as it is.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        Self {
+            rows: vec![
+                headings
+                    .iter()
+                    .map(|heading| (*heading).to_owned())
+                    .collect(),
+            ],
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        print(&self.text())
+    }
+
+    fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                // Writing to a string can't fail.
+                let _written = write!(line, "{cell:width$}  ");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// One line of at most so many characters, so that a table stays a table.
+pub(crate) fn short(message: &str) -> String {
+    let line = one_line(message);
+    if line.chars().count() <= MESSAGE_MAX {
+        return line;
+    }
+    line.chars().take(MESSAGE_MAX - 1).chain(['…']).collect()
+}
+
+/// The same text on one line.
+pub(crate) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A length of time as people say it: `42s`, `5m`, `3h`, `12d`.
+pub(crate) fn age(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7_200 => format!("{}m", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAME", "STATE", "MESSAGE"]);
+        table.row(vec!["ä".to_owned(), "ready".to_owned(), String::new()]);
+        table.row(vec![
+            "acme-corp".to_owned(),
+            "x".to_owned(),
+            "it is made".to_owned(),
+        ]);
+        let expected =
+            "NAME       STATE  MESSAGE\nä          ready\nacme-corp  x      it is made\n";
+        assert_eq!(table.text(), expected);
+    }
+
+    #[test]
+    fn messages_stay_on_their_line() {
+        assert_eq!(short("a\n b\tc"), "a b c");
+        assert_eq!(short(&"x".repeat(100)).chars().count(), MESSAGE_MAX);
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let ages = [119, 120, 7_199, 7_200, 172_800].map(|s| age(Duration::from_secs(s)));
+        assert_eq!(ages, ["119s", "2m", "119m", "2h", "2d"]);
+    }
+}

@@ -1,0 +1,287 @@
+//! Commands about tenants: each is one call of the API.
+
+use std::io::IsTerminal as _;
+
+use http::Method;
+use serde::Serialize;
+use serde_json::json;
+use tenure::{Clock as _, Line, Summary, SystemClock, TenantRef, Timestamp};
+
+use super::args::{Delete, Format, History, List, Verb, Why};
+use super::client::{Call, Client, path_of, shown};
+use super::error::{Exit, Failed};
+use super::output::{self, Table, age, one_line, print, print_lines, print_value, short};
+use crate::api::tenants::wire::{HistoryPage, TenantPage, TenantView};
+
+/// As many as a page can have, where all pages are read anyway.
+const WHOLE_PAGE: u16 = 500;
+
+pub(super) async fn get(client: &Client, who: &TenantRef, format: Format) -> anyhow::Result<()> {
+    let view: TenantView = client.call(&Call::get(path_of(who, ""))).await?.json()?;
+    match format {
+        Format::Json | Format::Yaml => print_value(format, &view),
+        Format::Table | Format::Wide | Format::Name => {
+            print_summaries(format, &[Summary::from(&view.tenant)])
+        }
+    }
+}
+
+pub(super) async fn list(client: &Client, args: &List, format: Format) -> anyhow::Result<()> {
+    let words = |words: Vec<&str>| (!words.is_empty()).then(|| words.join(","));
+    let states = args.state.iter().map(|state| state.as_str()).collect();
+    let conditions = args
+        .condition
+        .iter()
+        .map(|condition| condition.as_str())
+        .collect();
+    let call = Call::get("/v1/tenants")
+        .with("state", words(states))
+        .with("class", args.class.as_ref())
+        .with("selector", args.selector.as_ref())
+        .with("condition", words(conditions))
+        .with("created_from", args.created_from)
+        .with("created_until", args.created_until)
+        .with("updated_from", args.updated_from)
+        .with("updated_until", args.updated_until)
+        .with("state_since_from", args.state_since_from)
+        .with("state_since_until", args.state_since_until)
+        .with("include_deleted", args.include_deleted.then_some(true))
+        .with("order", args.newest.then_some("desc"))
+        .with(
+            "page_size",
+            args.page_size.or_else(|| args.all.then_some(WHOLE_PAGE)),
+        );
+    let mut token = args.page_token.clone();
+    let mut page = TenantPage {
+        items: Vec::new(),
+        next: None,
+    };
+    loop {
+        let call = call.clone().with("page_token", token.as_ref());
+        let next: TenantPage = client.call(&call).await?.json()?;
+        page.items.extend(next.items);
+        page.next = next.next;
+        // A page may come short, even empty, and still have a next: nobody asked for an empty one.
+        if page.next.is_none() || (!args.all && !page.items.is_empty()) {
+            break;
+        }
+        token.clone_from(&page.next);
+    }
+    match format {
+        Format::Json | Format::Yaml => print_value(format, &page)?,
+        Format::Table | Format::Wide | Format::Name => print_summaries(format, &page.items)?,
+    }
+    if let Some(next) = &page.next
+        && !matches!(format, Format::Json | Format::Yaml)
+    {
+        output::tell(format_args!(
+            "there are more: --page-token {next}, or --all"
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn print_summaries(format: Format, tenants: &[Summary]) -> anyhow::Result<()> {
+    if format == Format::Name {
+        return print_lines(tenants.iter().map(|tenant| &tenant.name));
+    }
+    let wide = format == Format::Wide;
+    let mut headings = vec!["NAME", "CLASS", "STATE", "SINCE", "CONDITIONS", "REASON"];
+    if wide {
+        headings.splice(1..1, ["ID"]);
+        headings.extend(["GENERATION", "REVISION"]);
+    }
+    headings.push("MESSAGE");
+    let mut table = Table::new(&headings);
+    let now = SystemClock.now();
+    for tenant in tenants {
+        let conditions: Vec<&str> = tenant.conditions.iter().map(|kind| kind.as_str()).collect();
+        let mut row = vec![
+            tenant.name.to_string(),
+            tenant.class.to_string(),
+            tenant.state.to_string(),
+            age(now.since(tenant.state_since)),
+            if conditions.is_empty() {
+                "-".to_owned()
+            } else {
+                conditions.join(",")
+            },
+            tenant.reason.to_string(),
+        ];
+        if wide {
+            row.insert(1, tenant.id.to_string());
+            row.push(format!(
+                "{}/{}",
+                tenant.observed_generation, tenant.generation
+            ));
+            row.push(tenant.revision.to_string());
+            row.push(one_line(tenant.message.as_str()));
+        } else {
+            row.push(short(tenant.message.as_str()));
+        }
+        table.row(row);
+    }
+    table.print()
+}
+
+pub(super) async fn history(client: &Client, args: &History, format: Format) -> anyhow::Result<()> {
+    let call = Call::get(path_of(&args.who, "/history"))
+        .with("transitions_only", args.transitions_only.then_some(true))
+        .with("page_size", Some(WHOLE_PAGE));
+    let mut whole = HistoryPage {
+        items: Vec::new(),
+        next: None,
+    };
+    loop {
+        let call = call.clone().with("after", whole.next);
+        let page: HistoryPage = client.call(&call).await?.json()?;
+        whole.items.extend(page.items);
+        whole.next = page.next;
+        if whole.next.is_none() {
+            break;
+        }
+    }
+    match format {
+        Format::Json | Format::Yaml => print_value(format, &whole),
+        Format::Name => print_lines(whole.items.iter().map(|line| line.revision)),
+        Format::Table | Format::Wide => print_history(format, &whole.items),
+    }
+}
+
+fn print_history(format: Format, lines: &[Line]) -> anyhow::Result<()> {
+    let wide = format == Format::Wide;
+    let mut headings = vec!["REVISION", "AT", "ACTOR", "KIND", "STATE", "REASON"];
+    if wide {
+        headings.extend(["GENERATION", "REQUEST", "HASH"]);
+    }
+    headings.push("MESSAGE");
+    let mut table = Table::new(&headings);
+    for line in lines {
+        let state = match line.from {
+            Some(from) if from != line.to => format!("{from} → {}", line.to),
+            _ => line.to.to_string(),
+        };
+        let mut row = vec![
+            line.revision.to_string(),
+            to_the_second(line.at),
+            line.actor.to_string(),
+            line.kind.to_string(),
+            state,
+            line.reason.to_string(),
+        ];
+        if wide {
+            row.push(format!("{}/{}", line.observed_generation, line.generation));
+            row.push(line.request_id.to_string());
+            row.push(line.hash.to_string());
+            row.push(one_line(line.message.as_str()));
+        } else {
+            row.push(short(line.message.as_str()));
+        }
+        table.row(row);
+    }
+    table.print()
+}
+
+fn to_the_second(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{}Z", text.split('.').next().unwrap_or(&text))
+}
+
+pub(super) async fn counts(client: &Client, format: Format) -> anyhow::Result<()> {
+    let counts: serde_json::Value = client.call(&Call::get("/v1/counts")).await?.json()?;
+    if matches!(format, Format::Json | Format::Yaml) {
+        return print_value(format, &counts);
+    }
+    let mut table = Table::new(&["STATE", "TENANTS"]);
+    for state in tenure::State::ALL {
+        let count = counts
+            .pointer(&format!("/states/{state}"))
+            .and_then(serde_json::Value::as_u64);
+        table.row(vec![state.to_string(), count.unwrap_or(0).to_string()]);
+    }
+    let total = counts
+        .get("total")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or(0);
+    table.row(vec!["total".to_owned(), total.to_string()]);
+    table.print()
+}
+
+pub(super) async fn verb(
+    client: &Client,
+    verb: &str,
+    args: &Verb,
+    format: Format,
+) -> anyhow::Result<()> {
+    let Why {
+        message,
+        if_revision,
+    } = &args.why;
+    let call = Call::new(Method::POST, path_of(&args.who, &format!("/{verb}")))
+        .with_body(json!({"message": message}))
+        .if_revision(*if_revision);
+    changed(client, &call, format).await
+}
+
+pub(super) async fn delete(client: &Client, args: &Delete, format: Format) -> anyhow::Result<()> {
+    if !args.yes {
+        confirm(&args.who)?;
+    }
+    let message = args.why.message.as_str();
+    let call = Call::new(Method::DELETE, path_of(&args.who, ""))
+        .with("message", (!message.is_empty()).then_some(message))
+        .if_revision(args.why.if_revision);
+    changed(client, &call, format).await
+}
+
+/// Sends a write of one tenant and prints what it is then.
+async fn changed(client: &Client, call: &Call, format: Format) -> anyhow::Result<()> {
+    let answer = client.call(call).await?;
+    let view: TenantView = answer.json()?;
+    let tenant = &view.tenant;
+    match format {
+        Format::Json | Format::Yaml => print_value(format, &view),
+        Format::Name => print(&format!("{}\n", tenant.name)),
+        Format::Table | Format::Wide => {
+            let effect = answer.effect.as_deref().unwrap_or("changed");
+            let held = if tenant.conditions.held.is_some() {
+                ", held"
+            } else {
+                ""
+            };
+            let (name, state, revision) = (&tenant.name, tenant.state, tenant.revision);
+            print(&format!(
+                "{name} {effect}: {state}{held}, revision {revision}\n"
+            ))
+        }
+    }
+}
+
+/// Has the name typed once more, which nobody does by accident.
+fn confirm(who: &TenantRef) -> anyhow::Result<()> {
+    let name = shown(who);
+    if !std::io::stdin().is_terminal() {
+        let why = format!(
+            "delete asks before it acts, and nobody can answer here; pass --yes to delete {name}"
+        );
+        return Err(Failed::new(Exit::Usage, why).into());
+    }
+    output::tell(format_args!(
+        "This tears down what {name} has. Type {name} to go on:"
+    ));
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed)?;
+    if typed.trim() == name {
+        return Ok(());
+    }
+    Err(Failed::new(Exit::Error, format!("that is not {name}; nothing was done")).into())
+}
+
+/// What a write did to a tenant, as `apply` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Applied {
+    pub(crate) name: String,
+    pub(crate) id: tenure::TenantId,
+    pub(crate) effect: &'static str,
+    pub(crate) revision: tenure::Revision,
+}

@@ -1,0 +1,143 @@
+//! The service: a store, the API over it, and the reconciler, started and stopped in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use tenure::{Engine, Readiness, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, ApiOptions, ApiState};
+use crate::config::Config;
+use crate::reconciler::{Options, Reconciler};
+use crate::server::{self, ConnectionLimits};
+use crate::{cli, open};
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    address: SocketAddr,
+    api: ApiState,
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Service {
+    /// Opens the store, listens, and starts to reconcile.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them can't be, and what to do. What was begun is ended.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        // First, so that a second server is told where the first one is, not that a file is locked.
+        let listener = server::listen(config.listen).await?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let store = open_ready(&config.store).await?;
+        let engine = Engine::new(Arc::clone(&store));
+        let classes = config.classes.keys().cloned().collect();
+        let api = ApiState::new(
+            engine.clone(),
+            ApiOptions {
+                classes,
+                ..ApiOptions::default()
+            },
+        );
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let serving = server::serve(
+            listener,
+            api::router(api.clone()),
+            ConnectionLimits::default(),
+            stop.clone(),
+        );
+        let ended = stop.clone();
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the API has ended");
+                ended.cancel();
+            }
+        });
+        tasks.spawn(Reconciler::new(engine, Options::from(config)).run(stop.clone()));
+        tasks.close();
+        tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
+        Ok(Self {
+            address,
+            api,
+            store,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where the API listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same API, to be called in this process.
+    pub fn router(&self) -> Router {
+        api::router(self.api.clone())
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Returns when the service is told to stop, or has to.
+    pub async fn asked_to_stop(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = signalled() => {}
+        }
+    }
+
+    /// Stops: no new request and no new claim, then what runs ends or is handed back, then the store.
+    ///
+    /// A second signal meanwhile ends it at once; what is then left undone, leases give back.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let orderly = async {
+            self.tasks.wait().await;
+            self.api.finish().await;
+            self.store.close().await;
+        };
+        tokio::select! {
+            () = orderly => {}
+            () = signalled() => tracing::warn!("stopped at once, without handing work back"),
+        }
+    }
+}
+
+/// Opens a store that can serve.
+async fn open_ready(url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    cli::make_room(url)?;
+    let store = open::open(url).await?;
+    match store.readiness().await {
+        Readiness::Ready { .. } => Ok(store),
+        not => {
+            store.close().await;
+            Err(anyhow::anyhow!(
+                "the store {} is not ready: {not}",
+                cli::redacted(url)
+            ))
+        }
+    }
+}
+
+/// Returns at the first Ctrl-C or SIGTERM from now on.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return drop(tokio::signal::ctrl_c().await);
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
