@@ -61,6 +61,7 @@ pub mod feed;
 pub mod filters;
 mod fixture;
 mod fleet;
+pub mod guards;
 pub mod history;
 pub mod idempotency;
 mod memory;
@@ -104,6 +105,10 @@ pub trait Database: Send + Sync + fmt::Debug {
 
     /// Runs one SQL statement beside the port, for the cases that try to break the database's own
     /// guards: how many rows it touched, or in what words it was refused. `None` without SQL.
+    ///
+    /// The statements name tables and columns as Tenure's own adapters do: `tenants`, `history`
+    /// and the words of [`Tenant`](crate::Tenant) and [`Line`](crate::Line). `None` as well for an
+    /// adapter that names them otherwise.
     async fn raw(&self, sql: &str) -> Option<Result<u64, String>> {
         let _ = sql;
         None
@@ -158,6 +163,7 @@ macro_rules! store_conformance {
         $crate::conformance_cases_commit!([$crate::store_conformance] $factory);
         $crate::conformance_cases_races!([$crate::store_conformance] $factory);
         $crate::conformance_cases_batch!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_guards!([$crate::store_conformance] $factory);
         $crate::conformance_cases_history!([$crate::store_conformance] $factory);
         $crate::conformance_cases_idempotency!([$crate::store_conformance] $factory);
         $crate::conformance_cases_queries!([$crate::store_conformance] $factory);
@@ -199,6 +205,7 @@ mod tests {
             crate::conformance_cases_commit!([names] include_str!("commit.rs")),
             crate::conformance_cases_races!([names] include_str!("races.rs")),
             crate::conformance_cases_batch!([names] include_str!("batch.rs")),
+            crate::conformance_cases_guards!([names] include_str!("guards.rs")),
             crate::conformance_cases_history!([names] include_str!("history.rs")),
             crate::conformance_cases_idempotency!([names] include_str!("idempotency.rs")),
             crate::conformance_cases_queries!([names] include_str!("queries.rs")),
