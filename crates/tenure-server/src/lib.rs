@@ -9,4 +9,11 @@
 //! - The command line speaks to the API, over the network or in process: what it can do, any client
 //!   can do.
 
+pub mod api;
+pub mod config;
 pub mod ids;
+pub mod manifest;
+pub mod open;
+pub mod provisioner;
+pub mod reconciler;
+pub mod server;

@@ -178,3 +178,63 @@ impl Code {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+
+    use tenure::{Readiness, RefusalCode, Source, StoreError};
+
+    use super::*;
+
+    /// The codes of the reference, with the status that it gives each.
+    fn reference() -> BTreeMap<&'static str, u16> {
+        let text = include_str!("../../../../docs/reference/errors.md");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| {
+            let (code, rest) = row.split_once("` | ").unwrap();
+            (code, rest.split_once(" | ").unwrap().0.parse().unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_reference_lists_every_code_with_its_status() {
+        let codes = Code::ALL.map(|code| (code.as_str(), code.status().as_u16()));
+        assert_eq!(reference(), codes.into());
+    }
+
+    #[test]
+    fn every_refusal_and_every_trouble_of_a_store_has_a_code() {
+        for refusal in RefusalCode::ALL {
+            assert!(Code::of(refusal.as_str()).is_some(), "{}", refusal.as_str());
+        }
+        let why = || -> Source { Box::new(io::Error::other("why")) };
+        for (trouble, status) in [
+            (StoreError::Unavailable(why()), 503),
+            (StoreError::OutcomeUnknown(why()), 503),
+            (StoreError::Overloaded, 503),
+            (StoreError::ReadOnly, 503),
+            (StoreError::Full, 507),
+            (StoreError::NotReady(Readiness::NotMigrated), 503),
+            (StoreError::CursorInvalid, 400),
+            (StoreError::CursorExpired, 410),
+            (StoreError::Corrupt { what: "x".into() }, 500),
+            (StoreError::Rejected { rule: "x".into() }, 500),
+            (StoreError::Closed, 503),
+            (StoreError::Backend(why()), 500),
+        ] {
+            let code = Code::of(trouble.code()).unwrap();
+            assert_eq!(code.status().as_u16(), status, "{}", trouble.code());
+        }
+    }
+
+    #[test]
+    fn what_may_be_sent_again_says_when() {
+        for code in Code::ALL {
+            let busy = code.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(code.retry_after().is_some(), busy, "{}", code.as_str());
+        }
+    }
+}

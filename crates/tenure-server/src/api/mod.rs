@@ -40,7 +40,7 @@ pub fn router(api: ApiState) -> Router {
         .put(tenants::apply)
         .patch(tenants::patch)
         .delete(tenants::delete);
-    Router::new()
+    let routes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/v1/changes", get(changes::changes))
@@ -52,7 +52,13 @@ pub fn router(api: ApiState) -> Router {
         .route("/v1/tenants/{tenant}/resume", post(tenants::resume))
         .route("/v1/tenants/{tenant}/retry", post(tenants::retry))
         .route("/v1/tenants/{tenant}/hold", post(tenants::hold))
-        .route("/v1/tenants/{tenant}/release", post(tenants::release))
+        .route("/v1/tenants/{tenant}/release", post(tenants::release));
+    around(routes, api)
+}
+
+/// Puts around the routes what every request goes through.
+fn around(routes: Router<ApiState>, api: ApiState) -> Router {
+    routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(CatchPanicLayer::custom(request::panicked))
@@ -72,4 +78,51 @@ async fn no_method() -> Problem {
         Code::MethodNotAllowed,
         "the route does not have this method; the allow header says which it has",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use http_body_util::BodyExt;
+    use tenure::conformance::MemoryStore;
+    use tenure::{Engine, SystemClock};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(routes: Router<ApiState>) -> (u16, serde_json::Value) {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let api = ApiState::new(Engine::new(Arc::new(store)), ApiOptions::default());
+        let request = Request::get("/it").body(Body::empty()).unwrap();
+        let response = around(routes, api).oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_problem_that_tells_nothing() {
+        async fn crash() -> StatusCode {
+            panic!("secret")
+        }
+        let (status, body) = ask(Router::new().route("/it", get(crash))).await;
+        assert_eq!((status, &body["code"]), (500, &"internal".into()));
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn an_error_without_a_problem_becomes_one() {
+        for (status, code) in [
+            (StatusCode::NOT_FOUND, "route_not_found"),
+            (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            (StatusCode::BAD_REQUEST, "invalid"),
+            (StatusCode::BAD_GATEWAY, "internal"),
+        ] {
+            let routes = Router::new().route("/it", get(move || async move { status }));
+            assert_eq!(ask(routes).await.1["code"], code);
+        }
+    }
 }

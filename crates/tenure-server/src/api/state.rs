@@ -173,3 +173,62 @@ impl ApiState {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tenure::conformance::MemoryStore;
+    use tokio::sync::Notify;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn api() -> ApiState {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let limits = Limits {
+            in_flight: 1,
+            ..Limits::default()
+        };
+        let options = ApiOptions {
+            limits,
+            ..ApiOptions::default()
+        };
+        ApiState::new(Engine::new(Arc::new(store)), options)
+    }
+
+    #[tokio::test]
+    async fn p1_a_write_goes_on_when_its_client_has_gone_and_keeps_its_place() {
+        let (api, begun, go_on) = (api(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let done = Arc::new(AtomicBool::new(false));
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let work = {
+            let (begun, go_on, done) = (Arc::clone(&begun), Arc::clone(&go_on), Arc::clone(&done));
+            async move {
+                begun.notify_one();
+                go_on.notified().await;
+                done.store(true, Ordering::SeqCst);
+                Ok::<_, Problem>(())
+            }
+        };
+        tokio::select! {
+            _ = api.write(deadline, work) => unreachable!("it waits"),
+            () = begun.notified() => {} // and the client hangs up
+        }
+        let next = api.read(deadline, async { Ok::<_, Problem>(()) }).await;
+        assert_eq!(next.unwrap_err().code(), Code::Overloaded);
+        go_on.notify_one();
+        timeout(Duration::from_mins(1), api.finish()).await.unwrap();
+        assert!(done.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn p11_what_takes_too_long_is_told_apart() {
+        let api = api();
+        let never = || std::future::pending::<Result<(), Problem>>();
+        let read = api.read(Instant::now(), never()).await.unwrap_err();
+        assert_eq!(read.code(), Code::DeadlineExceeded);
+        let write = api.write(Instant::now(), never()).await.unwrap_err();
+        assert_eq!(write.code(), Code::OutcomeUnknown);
+    }
+}

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use tenure::{Command, TenantId, TenantRef, Wanted};
+use uuid::Version;
 
 use super::super::body::Json;
 use super::super::problem::Problem;
@@ -32,7 +33,9 @@ pub(in super::super) async fn create(
         message,
     } = value;
     super::check_class(&api, &class.clone().unwrap_or_default())?;
+    check_id(id)?;
     let context = call.context(&api, message)?;
+    // After the time of the change: no tenant's id is older than its creation.
     let wanted = Wanted {
         id: id.unwrap_or_else(|| TenantId::new(api.options().ids.fresh())),
         name: name.clone(),
@@ -44,4 +47,15 @@ pub(in super::super) async fn create(
     };
     let command = Command::Create(wanted);
     carry_out(&api, call, (TenantRef::Name(name), command), context, text).await
+}
+
+/// Lists go by id, so ids must sort by time.
+fn check_id(id: Option<TenantId>) -> Result<(), Problem> {
+    match id {
+        Some(id) if id.as_uuid().get_version() != Some(Version::SortRand) => Err(Problem::invalid(
+            "id",
+            "must be a UUIDv7; leave it out to be given one",
+        )),
+        _ => Ok(()),
+    }
 }

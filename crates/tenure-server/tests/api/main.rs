@@ -1,0 +1,17 @@
+//! The API, as its clients see it: a real server, and HTTP over a socket.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod connections;
+mod idempotency;
+#[path = "../../../tenure-postgres/tests/support/mod.rs"]
+mod postgres;
+mod preconditions;
+mod reads;
+mod refusals;
+mod stores;
+mod support;
+mod writes;

@@ -1,0 +1,60 @@
+//! The same tests over every store.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tenure::Store;
+use tenure_server::api::ApiOptions;
+use tenure_server::open;
+use tenure_server::server::ConnectionLimits;
+
+use super::postgres::{Template, TestCluster, TestDatabase};
+use super::support::{Server, memory};
+
+/// Runs a rule over each store in turn: in memory, in a SQLite file, in PostgreSQL.
+pub(crate) async fn each_store(rule: impl AsyncFn(&Server)) {
+    over("memory", memory(), &rule).await;
+
+    let (folder, file) = file().await;
+    over("sqlite", file, &rule).await;
+    drop(folder);
+
+    let (database, store) = database().await;
+    over("postgres", store, &rule).await;
+    drop(database);
+}
+
+async fn over(name: &str, store: Arc<dyn Store>, rule: &impl AsyncFn(&Server)) {
+    // The test's output is shown if it fails; then this says over which store.
+    writeln!(std::io::stderr(), "over {name}").unwrap();
+    let server = Server::start(store, ApiOptions::default(), ConnectionLimits::default()).await;
+    rule(&server).await;
+    server.stop().await;
+}
+
+async fn file() -> (TempDir, Arc<dyn Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/tenure.db", folder.path().display());
+    let store = open::open(&url).await.unwrap();
+    (folder, store)
+}
+
+/// A migrated database of its own.
+async fn database() -> (TestDatabase, Arc<dyn Store>) {
+    let cluster = TestCluster::shared().await;
+    let migrate = async |url: String| {
+        open::migrate(&url, None).await.unwrap();
+    };
+    let template: Template = cluster.template("migrated", migrate).await;
+    let database = cluster.database(&template).await;
+    let store = open::open(database.url()).await.unwrap();
+    (database, store)
+}
+
+/// A database that was never migrated.
+pub(crate) async fn bare_database() -> (TestDatabase, Arc<dyn Store>) {
+    let database = TestCluster::shared().await.empty_database().await;
+    let store = open::open(database.url()).await.unwrap();
+    (database, store)
+}
