@@ -64,6 +64,7 @@ mod fleet;
 pub mod guards;
 pub mod history;
 pub mod idempotency;
+pub mod leases;
 mod memory;
 pub mod model;
 pub mod queries;
@@ -171,6 +172,7 @@ macro_rules! store_conformance {
         $crate::conformance_cases_filters!([$crate::store_conformance] $factory);
         $crate::conformance_cases_feed!([$crate::store_conformance] $factory);
         $crate::conformance_cases_work!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_leases!([$crate::store_conformance] $factory);
         $crate::conformance_cases_errors!([$crate::store_conformance] $factory);
         $crate::conformance_cases_model!([$crate::store_conformance] $factory);
     };
@@ -213,6 +215,7 @@ mod tests {
             crate::conformance_cases_filters!([names] include_str!("filters.rs")),
             crate::conformance_cases_feed!([names] include_str!("feed.rs")),
             crate::conformance_cases_work!([names] include_str!("work.rs")),
+            crate::conformance_cases_leases!([names] include_str!("leases.rs")),
             crate::conformance_cases_errors!([names] include_str!("errors.rs")),
             crate::conformance_cases_model!([names] include_str!("model.rs")),
         ] {
