@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::{Factory, Setup, applied, change, patch, report, start, succeeded};
 use crate::{
-    AsOf, Change, Command, Commit, Context, Direction, Document, Hash, HistoryQuery, Line,
-    Operation, Outcome, PageSize, Reported, Revision, State, Tenant, TenantId, TenantRef,
-    Timestamp, decide,
+    AsOf, Change, Command, Context, Direction, Document, Hash, HistoryQuery, Line, Operation,
+    Outcome, PageSize, Reported, Revision, State, Tenant, TenantId, TenantRef, Timestamp, decide,
 };
 
 /// The cases of this topic, for the macros that walk them.

@@ -69,6 +69,7 @@ mod memory;
 pub mod model;
 pub mod queries;
 pub mod races;
+pub mod repeats;
 pub mod work;
 
 pub use crate::store_conformance;
@@ -167,6 +168,7 @@ macro_rules! store_conformance {
         $crate::conformance_cases_guards!([$crate::store_conformance] $factory);
         $crate::conformance_cases_history!([$crate::store_conformance] $factory);
         $crate::conformance_cases_idempotency!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_repeats!([$crate::store_conformance] $factory);
         $crate::conformance_cases_queries!([$crate::store_conformance] $factory);
         $crate::conformance_cases_cursors!([$crate::store_conformance] $factory);
         $crate::conformance_cases_filters!([$crate::store_conformance] $factory);
@@ -210,6 +212,7 @@ mod tests {
             crate::conformance_cases_guards!([names] include_str!("guards.rs")),
             crate::conformance_cases_history!([names] include_str!("history.rs")),
             crate::conformance_cases_idempotency!([names] include_str!("idempotency.rs")),
+            crate::conformance_cases_repeats!([names] include_str!("repeats.rs")),
             crate::conformance_cases_queries!([names] include_str!("queries.rs")),
             crate::conformance_cases_cursors!([names] include_str!("cursors.rs")),
             crate::conformance_cases_filters!([names] include_str!("filters.rs")),
