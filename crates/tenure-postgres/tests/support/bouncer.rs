@@ -11,6 +11,8 @@ use super::programs::program;
 use super::scratch::{Scratch, Supervised};
 
 const LOG: &str = "pgbouncer.log";
+/// In the socket's name; nothing listens on it.
+const PORT: u16 = 6432;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A `PgBouncer` in transaction mode on a Unix socket of its own, which lets everyone in.
@@ -34,13 +36,13 @@ impl PgBouncer {
     /// When `PgBouncer` is not installed, with a message that says what to do, and when it does not
     /// start, with its log.
     pub(crate) async fn start(url: &str, settings: &[&str]) -> Self {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         scratch.write(
             "pgbouncer.ini",
             &configuration(url, scratch.path(), settings),
         );
         let mut server = scratch.spawn(LOG, &program("pgbouncer"), &["pgbouncer.ini"]);
-        let socket = scratch.path().join(".s.PGSQL.6432");
+        let socket = scratch.path().join(format!(".s.PGSQL.{PORT}"));
         let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(&socket).is_err() {
             if let Some(status) = server.try_exited() {
@@ -60,8 +62,7 @@ impl PgBouncer {
     ///
     /// `pgbouncer` is its own console, where `SHOW POOLS` and the like work.
     pub(crate) fn url(&self, database: &str) -> String {
-        let folder = self.scratch.path().to_string_lossy().replace('/', "%2F");
-        format!("postgres://postgres@{folder}:6432/{database}")
+        self.scratch.url(PORT, database)
     }
 
     /// What it has logged.
@@ -79,17 +80,17 @@ fn configuration(url: &str, folder: &Path, settings: &[&str]) -> String {
     };
     let port = server.get_ports().first().copied().unwrap_or(5432);
     let user = server.get_user().unwrap_or("postgres");
-    let password = server
-        .get_password()
-        .map(String::from_utf8_lossy)
-        .unwrap_or_default();
-    let password = password.replace('\'', "''");
+    let password = server.get_password().map(|password| {
+        let password = String::from_utf8_lossy(password).replace('\'', "''");
+        format!("password='{password}'")
+    });
+    let password = password.unwrap_or_default(); // an empty one would be a syntax error
     let folder = folder.display();
     format!(
         "[databases]
-* = host={host} port={port} user={user} password='{password}'
+* = host={host} port={port} user={user} {password}
 [pgbouncer]
-listen_port = 6432
+listen_port = {PORT}
 unix_socket_dir = {folder}
 auth_type = any
 admin_users = postgres

@@ -1,59 +1,19 @@
 //! A PostgreSQL server that one test has to itself.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::options::{ClusterOptions, Network};
 use super::processes;
-use super::programs::postgres_programs;
+use super::programs::{postgres_programs, unprivileged};
 use super::scratch::{Scratch, Supervised};
 use super::tls::make_certificates;
 
 const LOG: &str = "postgres.log";
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// What a [`Cluster`] is to be like. The default is made for speed: `fsync` off, a Unix socket only.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClusterOptions {
-    durable: bool,
-    network: Option<Network>,
-    settings: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
-    Tcp,
-    Tls,
-}
-
-impl ClusterOptions {
-    /// Turns `fsync` and `full_page_writes` on, as in production.
-    pub(crate) fn durable(mut self) -> Self {
-        self.durable = true;
-        self
-    }
-
-    /// Listens on a free port of 127.0.0.1 too.
-    pub(crate) fn tcp(mut self) -> Self {
-        self.network = Some(Network::Tcp);
-        self
-    }
-
-    /// Listens on a free port of 127.0.0.1 too, where it refuses whoever comes without TLS.
-    ///
-    /// The certificate is for `localhost` and 127.0.0.1, signed by [`Cluster::authority`].
-    pub(crate) fn tls(mut self) -> Self {
-        self.network = Some(Network::Tls);
-        self
-    }
-
-    /// Adds a line to `postgresql.conf`, after and so above the harness's own.
-    pub(crate) fn setting(mut self, line: &str) -> Self {
-        self.settings.push(line.to_owned());
-        self
-    }
-}
 
 /// A throw-away PostgreSQL server with the superuser `postgres`, who needs no password.
 ///
@@ -75,25 +35,24 @@ impl Cluster {
     ///
     /// When PostgreSQL is not installed, and when it does not start, with its log.
     pub(crate) async fn start(options: &ClusterOptions) -> Self {
-        let scratch = Scratch::new();
+        let scratch = if options.durable {
+            Scratch::on_disk()
+        } else {
+            Scratch::in_memory()
+        };
         let arguments = "-D data -U postgres --auth=trust --no-locale -E UTF8 -k --no-sync";
         let arguments: Vec<&str> = arguments.split(' ').collect();
-        scratch
-            .run(&postgres_programs().join("initdb"), &arguments)
-            .await;
-        let port = if options.network.is_some() {
-            free_port()
-        } else {
-            5432
-        };
+        let initdb = postgres_programs().join("initdb");
+        scratch.run(&initdb, &arguments).await;
         if options.network == Some(Network::Tls) {
             make_certificates(&scratch).await;
         }
+        let port = options.network.map_or(5432, |_| free_port());
         scratch.write(
             "postgresql.conf",
-            &configuration(options, scratch.path(), port),
+            &options.configuration(scratch.path(), port),
         );
-        scratch.write("pg_hba.conf", access(options));
+        scratch.write("pg_hba.conf", &options.access());
         let mut cluster = Self {
             server: None,
             postmaster: None,
@@ -106,8 +65,7 @@ impl Cluster {
 
     /// The URL of a database, over the Unix socket.
     pub(crate) fn url(&self, database: &str) -> String {
-        let folder = self.socket_folder().to_string_lossy().replace('/', "%2F");
-        format!("postgres://postgres@{folder}:{}/{database}", self.port)
+        self.scratch.url(self.port, database)
     }
 
     /// The URL of a database over TCP, for a server started with [`ClusterOptions::tcp`].
@@ -117,7 +75,7 @@ impl Cluster {
 
     /// The URL of a database over TLS, for a server started with [`ClusterOptions::tls`].
     pub(crate) fn tls_url(&self, database: &str) -> String {
-        format!("{}?sslmode=require", self.tcp_url(database))
+        self.tcp_url(database) + "?sslmode=require"
     }
 
     /// The PEM file of the authority that signed the server's certificate.
@@ -125,8 +83,8 @@ impl Cluster {
         self.scratch.path().join("ca.crt")
     }
 
-    /// The folder of the Unix socket.
-    pub(crate) fn socket_folder(&self) -> &Path {
+    /// The folder of the Unix socket; the data is in `data` there.
+    pub(crate) fn folder(&self) -> &Path {
         self.scratch.path()
     }
 
@@ -166,7 +124,8 @@ impl Cluster {
 
     /// Shuts the server down in good order, without waiting for its clients, until it is gone.
     pub(crate) async fn stop_gracefully(&mut self) {
-        self.server.as_mut().expect("the server runs").signal("INT");
+        let server = self.server.as_mut().expect("the server runs");
+        server.signal("INT");
         let status = self.gone().await;
         assert!(status.success(), "{status}\n{}", self.log());
     }
@@ -178,23 +137,19 @@ impl Cluster {
         if self.server.is_some() {
             self.stop_gracefully().await;
         }
-        let stale = self.announced();
-        let configuration = format!(
-            "config_file={}/postgresql.conf",
-            self.scratch.path().display()
-        );
+        let before = self.announced().map(|killed| killed.pid);
+        let configuration = format!("config_file={}/postgresql.conf", self.folder().display());
         let arguments = ["-D", "data", "-c", &configuration];
-        let mut server = self
-            .scratch
-            .spawn(LOG, &postgres_programs().join("postgres"), &arguments);
+        let postgres = postgres_programs().join("postgres");
+        let mut server = self.scratch.spawn(LOG, &postgres, &arguments);
         let deadline = Instant::now() + PATIENCE;
         let postmaster = loop {
             if let Some(status) = server.try_exited() {
                 panic!("PostgreSQL does not start: {status}\n{}", self.log());
             }
-            let announced = self.announced();
-            if let Some(Announced { pid, ready: true }) = announced
-                && stale.as_ref().is_none_or(|stale| stale.pid != pid)
+            if let Some(Announced { pid, ready, .. }) = self.announced()
+                && ready
+                && before != Some(pid)
             {
                 break pid;
             }
@@ -209,7 +164,7 @@ impl Cluster {
         self.server = Some(server);
     }
 
-    async fn gone(&mut self) -> std::process::ExitStatus {
+    async fn gone(&mut self) -> ExitStatus {
         let mut server = self.server.take().expect("the server runs");
         self.postmaster = None;
         server.exited().await
@@ -217,17 +172,32 @@ impl Cluster {
 
     /// What the server says of itself in `postmaster.pid`, where `pg_ctl` looks too.
     fn announced(&self) -> Option<Announced> {
-        let text = std::fs::read_to_string(self.scratch.path().join("data/postmaster.pid")).ok()?;
-        let pid = text.lines().next()?.trim().parse().ok()?;
+        let text = std::fs::read_to_string(self.folder().join("data/postmaster.pid")).ok()?;
+        let mut lines = text.lines();
         Some(Announced {
-            pid,
-            ready: text.lines().nth(7)?.trim() == "ready",
+            pid: lines.next()?.trim().parse().ok()?,
+            shared_memory: lines.nth(5)?.split_whitespace().nth(1)?.to_owned(),
+            ready: lines.next()?.trim() == "ready",
         })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.server.is_none()
+            && let Some(killed) = self.announced()
+        {
+            // A restart would have freed it.
+            let mut free = unprivileged("ipcrm");
+            drop(free.args(["-m", &killed.shared_memory]).status());
+        }
     }
 }
 
 struct Announced {
     pid: u32,
+    /// The id of its System V segment.
+    shared_memory: String,
     ready: bool,
 }
 
@@ -235,51 +205,4 @@ struct Announced {
 pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind to a free port");
     listener.local_addr().expect("it is bound").port()
-}
-
-fn configuration(options: &ClusterOptions, folder: &Path, port: u16) -> String {
-    let durable = if options.durable { "on" } else { "off" };
-    let addresses = if options.network.is_some() {
-        "127.0.0.1"
-    } else {
-        ""
-    };
-    let tls = if options.network == Some(Network::Tls) {
-        "on"
-    } else {
-        "off"
-    };
-    let folder = folder.display();
-    let mut lines = vec![
-        format!("listen_addresses = '{addresses}'"),
-        format!("port = {port}"),
-        format!("unix_socket_directories = '{folder}'"),
-        format!("hba_file = '{folder}/pg_hba.conf'"),
-        "max_connections = 300".to_owned(),
-        format!("fsync = {durable}"),
-        format!("full_page_writes = {durable}"),
-        "synchronous_commit = on".to_owned(),
-        // In files of the folder: what a killed server leaves behind must go with it.
-        "dynamic_shared_memory_type = mmap".to_owned(),
-        format!("ssl = {tls}"),
-        format!("ssl_cert_file = '{folder}/server.crt'"),
-        format!("ssl_key_file = '{folder}/server.key'"),
-    ];
-    if cfg!(target_os = "linux") {
-        lines.push("recovery_init_sync_method = syncfs".to_owned());
-    }
-    lines.extend(options.settings.iter().cloned());
-    lines.join("\n") + "\n"
-}
-
-fn access(options: &ClusterOptions) -> &'static str {
-    match options.network {
-        None => "local all,replication all trust\n",
-        Some(Network::Tcp) => {
-            "local all,replication all trust\nhost all,replication all 127.0.0.1/32 trust\n"
-        }
-        Some(Network::Tls) => {
-            "local all,replication all trust\nhostssl all all 127.0.0.1/32 trust\n"
-        }
-    }
 }

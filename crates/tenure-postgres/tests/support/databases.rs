@@ -1,15 +1,14 @@
 //! One server for a whole test process, and a database of its own for each test.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::{Client, NoTls};
 
-use super::cluster::{Cluster, ClusterOptions};
+use super::cluster::Cluster;
+use super::options::ClusterOptions;
 
 /// The variable that names a server to use instead of one of our own.
 const GIVEN: &str = "TENURE_TEST_POSTGRES_URL";
@@ -17,11 +16,15 @@ const GIVEN: &str = "TENURE_TEST_POSTGRES_URL";
 /// A PostgreSQL server that all tests of the process share.
 ///
 /// It is a [`Cluster`] of our own, or the server that `TENURE_TEST_POSTGRES_URL` names: the URL of a
-/// database there, without TLS, whose user may create databases. There, each database is dropped
-/// with its [`TestDatabase`], and what earlier runs left behind is dropped when it is two hours old.
+/// database there, without TLS, whose user may create databases. There the templates stay, and what
+/// a killed run could not drop; a later run drops them when they are two hours old.
 #[derive(Debug)]
 pub(crate) struct TestCluster {
     server: Server,
+    /// What the names of this process's databases begin with: when it began, by the server's clock,
+    /// and a number that no other process has.
+    run: String,
+    names: AtomicU32,
     templates: Mutex<BTreeMap<String, Template>>,
 }
 
@@ -37,12 +40,12 @@ pub(crate) struct Template {
     database: String,
 }
 
-/// A database that only one test uses.
+/// A database that only one test uses. It goes, with all connections to it, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct TestDatabase {
     name: String,
     url: String,
-    drop_at: Option<String>,
+    admin_url: String,
 }
 
 impl TestCluster {
@@ -65,14 +68,21 @@ impl TestCluster {
             Ok(url) => Server::Given(url),
             Err(_) => Server::Own(Cluster::start(&ClusterOptions::default()).await),
         };
-        let cluster = Self {
-            server,
-            templates: Mutex::default(),
-        };
-        if let Server::Given(url) = &cluster.server {
-            sweep(&connect(url).await).await;
+        let admin = server.connect().await;
+        if matches!(server, Server::Given(_)) {
+            sweep(&admin).await;
         }
-        cluster
+        let row = admin
+            .query_one("SELECT extract(epoch FROM now())::bigint", &[])
+            .await;
+        let began: i64 = row.expect("ask the time").get(0);
+        let random = RandomState::new().build_hasher().finish();
+        Self {
+            server,
+            run: format!("tenure_test_{began}_{random:016x}"),
+            names: AtomicU32::default(),
+            templates: Mutex::default(),
+        }
     }
 
     /// The template called `name`, which `migrate` makes of an empty database the first time.
@@ -88,14 +98,12 @@ impl TestCluster {
         if let Some(template) = templates.get(name) {
             return template.clone();
         }
-        let admin = self.admin().await;
-        let database = new_name(&admin).await;
-        execute(&admin, &format!("CREATE DATABASE {database}")).await;
-        migrate(self.url(&database)).await;
-        execute(
-            &admin,
-            &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"),
-        )
+        let database = self.new_name();
+        self.execute(&format!("CREATE DATABASE {database}")).await;
+        migrate(self.server.url(&database)).await;
+        self.execute(&format!(
+            "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
+        ))
         .await;
         let template = Template { database };
         templates.insert(name.to_owned(), template.clone());
@@ -114,33 +122,50 @@ impl TestCluster {
     }
 
     async fn create(&self, template: &str) -> TestDatabase {
-        let admin = self.admin().await;
-        let name = new_name(&admin).await;
+        let name = self.new_name();
         let create = format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log");
-        {
-            let _alone = self.templates.lock().await;
-            execute(&admin, &create).await;
+        let alone = self.templates.lock().await; // one at a time copies the template
+        self.execute(&create).await;
+        drop(alone);
+        TestDatabase {
+            url: self.server.url(&name),
+            admin_url: self.server.admin_url(),
+            name,
         }
-        let url = self.url(&name);
-        let drop_at = match &self.server {
-            Server::Own(_) => None, // it goes with its server
-            Server::Given(url) => Some(url.clone()),
-        };
-        TestDatabase { name, url, drop_at }
     }
 
+    fn new_name(&self) -> String {
+        let count = self.names.fetch_add(1, Ordering::Relaxed);
+        format!("{}_{count}", self.run)
+    }
+
+    async fn execute(&self, statement: &str) {
+        let done = self.server.connect().await.batch_execute(statement).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+}
+
+impl Server {
     fn url(&self, database: &str) -> String {
-        match &self.server {
-            Server::Own(cluster) => cluster.url(database),
-            Server::Given(url) => with_database(url, database),
+        match self {
+            Self::Own(cluster) => cluster.url(database),
+            Self::Given(url) => with_database(url, database),
         }
     }
 
-    async fn admin(&self) -> Client {
-        match &self.server {
-            Server::Own(cluster) => connect(&cluster.url("postgres")).await,
-            Server::Given(url) => connect(url).await,
+    fn admin_url(&self) -> String {
+        match self {
+            Self::Own(cluster) => cluster.url("postgres"),
+            Self::Given(url) => url.clone(),
         }
+    }
+
+    async fn connect(&self) -> Client {
+        let connected = connect(&self.admin_url()).await;
+        connected.unwrap_or_else(|error| match self {
+            Self::Own(cluster) => panic!("{error:?}\n{}", cluster.log()),
+            Self::Given(_) => panic!("the server that {GIVEN} names: {error:?}"),
+        })
     }
 }
 
@@ -156,56 +181,29 @@ impl TestDatabase {
     }
 }
 
-impl fmt::Display for TestDatabase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.url)
-    }
-}
-
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let Some(url) = self.drop_at.take() else {
-            return;
-        };
+        let url = std::mem::take(&mut self.admin_url);
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        // A thread, because the test's own runtime may be busy with this very call. What fails here
-        // is left to the sweep of a later run.
+        // A thread, because the test's own runtime waits for this very call. What fails here goes
+        // with its server, or is left to the sweep of a later run.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime
-                .expect("build a runtime")
-                .block_on(async { connect(&url).await.batch_execute(&statement).await.is_ok() })
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().ok()?;
+            runtime.block_on(async {
+                let client = connect(&url).await.ok()?;
+                client.batch_execute(&statement).await.ok()
+            })
         });
         drop(dropping.join());
     }
 }
 
 /// A connection to the server, driven by a task of the present runtime.
-async fn connect(url: &str) -> Client {
-    let connected = tokio_postgres::connect(url, NoTls).await;
-    let (client, connection) = connected.unwrap_or_else(|error| panic!("{GIVEN} or ours: {error}"));
+async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    client
-}
-
-async fn execute(client: &Client, statement: &str) {
-    let done = client.batch_execute(statement).await;
-    done.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-}
-
-/// A name that says when the database was made, by the server's clock, and that no process repeats.
-async fn new_name(client: &Client) -> String {
-    static PROCESS: OnceLock<u64> = OnceLock::new();
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let process = PROCESS.get_or_init(|| RandomState::new().build_hasher().finish());
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let row = client
-        .query_one("SELECT extract(epoch FROM now())::bigint", &[])
-        .await;
-    let seconds: i64 = row.expect("ask the time").get(0);
-    format!("tenure_test_{seconds}_{process:016x}_{count}")
+    Ok(client)
 }
 
 /// Drops the databases that runs which ended long ago left behind.
@@ -220,24 +218,16 @@ async fn sweep(client: &Client) {
         .expect("list the databases");
     for row in rows {
         let name: &str = row.get(0);
-        // Another process may be sweeping too.
-        drop(
-            client
-                .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-                .await,
-        );
+        // It fails where somebody still uses it, or sweeps too.
+        drop(client.batch_execute(&format!("DROP DATABASE {name}")).await);
     }
 }
 
 /// The URL with another database in its path.
 fn with_database(url: &str, database: &str) -> String {
-    let (scheme, rest) = url
-        .split_once("://")
-        .unwrap_or_else(|| panic!("{GIVEN} is not a URL"));
-    let (place, query) = rest
-        .split_once('?')
-        .map_or((rest, None), |(p, q)| (p, Some(q)));
+    let parts = url.split_once("://");
+    let (scheme, rest) = parts.unwrap_or_else(|| panic!("{GIVEN} is not a URL: {url}"));
+    let (place, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
     let authority = place.split('/').next().unwrap_or_default();
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     format!("{scheme}://{authority}/{database}{query}")
 }

@@ -26,11 +26,13 @@
 mod bouncer;
 mod cluster;
 mod databases;
+mod options;
 pub(crate) mod processes;
 mod programs;
 mod scratch;
 mod tls;
 
 pub(crate) use bouncer::PgBouncer;
-pub(crate) use cluster::{Cluster, ClusterOptions};
+pub(crate) use cluster::Cluster;
 pub(crate) use databases::{Template, TestCluster, TestDatabase};
+pub(crate) use options::ClusterOptions;

@@ -24,8 +24,8 @@ pub(crate) fn postgres_programs() -> &'static Path {
             })
             .expect(
                 "these tests need PostgreSQL 15 or newer: `apt-get install postgresql` on Debian, \
-                 or put the folder of `initdb` and `postgres` on PATH. Tests that need no server \
-                 of their own also run against the one that TENURE_TEST_POSTGRES_URL names",
+                 or put the folder of `initdb` and `postgres` on PATH; or set \
+                 TENURE_TEST_POSTGRES_URL for the tests that need no server of their own",
             )
     })
 }

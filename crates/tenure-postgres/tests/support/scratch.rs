@@ -9,21 +9,24 @@ use super::programs::unprivileged;
 
 /// Removes the folder once nobody holds its stdin any more: neither the test process nor a
 /// [`SUPERVISOR`], which holds it as its stdout.
-const KEEPER: &str = r#"cat; rm -rf -- "$0""#;
+const KEEPER: &str = r#"trap '' HUP INT TERM; cat; rm -rf -- "$0""#;
 
 /// Runs a server as its child and ends as soon as that has ended and been waited for.
 ///
 /// Each line on stdin is a signal to pass on. The end of stdin means that the owner is gone, however
-/// that came about: the server is told to quit at once (woken first, if a test has stopped it), and
-/// is killed if it has not quit after ten seconds.
+/// that came about: the server is told to quit at once, and is killed if it has not after ten
+/// seconds. To quit at once is SIGQUIT for PostgreSQL and new `PgBouncer`s, SIGTERM for old ones;
+/// SIGCONT wakes a server that a test has stopped. The shells ignore SIGHUP above all: the kernel
+/// sends it to a group with a stopped process when it loses its parent.
 const SUPERVISOR: &str = r#"
+trap '' HUP INT TERM
 ulimit -c 0
 exec 3<&0 </dev/null
 "$@" 3<&- >>"$0" 2>&1 &
 server=$!
 {
     while read -r signal <&3; do kill -s "$signal" "$server"; done
-    kill -s QUIT "$server"; kill -s CONT "$server"
+    kill -s QUIT "$server"; kill -s TERM "$server"; kill -s CONT "$server"
     tries=0
     while [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
     kill -s KILL "$server"
@@ -32,7 +35,7 @@ watcher=$!
 exec 3<&-
 wait "$server"
 status=$?
-kill "$watcher"
+kill -s KILL "$watcher"
 exit "$status"
 "#;
 
@@ -47,11 +50,26 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder.
-    pub(crate) fn new() -> Self {
-        let folder = make_folder(&std::env::temp_dir())
-            .or_else(|| make_folder(Path::new("/tmp")))
-            .expect("make a folder with a short path, for a Unix socket");
+    /// Makes one among the system's temporary files.
+    pub(crate) fn on_disk() -> Self {
+        Self::among(&[&std::env::temp_dir(), Path::new("/tmp")])
+    }
+
+    /// Makes one in memory where there is room for it, and otherwise on disk.
+    ///
+    /// A database is a thousand files: to make one in memory takes a fifth of the time.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if roomy(memory) {
+            Self::among(&[memory, &std::env::temp_dir(), Path::new("/tmp")])
+        } else {
+            Self::on_disk()
+        }
+    }
+
+    fn among(parents: &[&Path]) -> Self {
+        let folder = parents.iter().find_map(|parent| make_folder(parent));
+        let folder = folder.expect("make a folder with a short path, for a Unix socket");
         let keeper = apart("sh", &folder)
             .args(["-c", KEEPER])
             .arg(&folder)
@@ -66,6 +84,12 @@ impl Scratch {
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// The URL of a database on the server whose socket is in the folder.
+    pub(crate) fn url(&self, port: u16, database: &str) -> String {
+        let folder = self.folder.to_string_lossy().replace('/', "%2F");
+        format!("postgres://postgres@{folder}:{port}/{database}")
     }
 
     /// What the programs run here have written to `log`.
@@ -190,4 +214,16 @@ fn make_folder(parent: &Path) -> Option<PathBuf> {
         .status
         .success()
         .then(|| PathBuf::from(folder.trim()))
+}
+
+/// Whether a gigabyte is free there; a container often has but 64 MB of such memory.
+fn roomy(folder: &Path) -> bool {
+    let mut df = Command::new("df");
+    let output = df.arg("-Pk").arg(folder).stderr(Stdio::null()).output();
+    let free = output.ok().and_then(|output| {
+        let text = String::from_utf8(output.stdout).ok()?;
+        let fields = text.lines().nth(1)?;
+        fields.split_whitespace().nth(3)?.parse::<u64>().ok()
+    });
+    free.is_some_and(|kilobytes| kilobytes >= 1 << 20)
 }
