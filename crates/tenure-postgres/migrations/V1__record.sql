@@ -1,7 +1,8 @@
 -- The record: tenants, their history and documents, and what lists, work, feed and keys need.
 --
--- Columns stand in an order that needs no padding. Text that machines compare is COLLATE "C", so
--- that it sorts here as it does everywhere else.
+-- Columns stand in an order that needs no padding and keeps those that change together, so that the
+-- log of an update holds little more than them. Text that machines compare is COLLATE "C", so that
+-- it sorts here as it does everywhere else.
 
 -- What this database is, which binaries may use it, and how far back the feed reaches.
 CREATE TABLE store_meta (
@@ -39,28 +40,43 @@ INSERT INTO state_edges (from_state, to_state) VALUES
     ('resuming', 'deleting'),
     ('deleting', 'deleting'), ('deleting', 'deleted');
 
+-- Whether a state may follow another: the table above as an expression, because a foreign key to so
+-- few rows would make all commits lock the same ones.
+CREATE FUNCTION tenure_may_become(from_state text, to_state text) RETURNS boolean
+LANGUAGE sql IMMUTABLE RETURN (from_state || '>' || to_state) COLLATE "C" IN (
+    'requested>requested', 'requested>provisioning', 'requested>deleting',
+    'provisioning>provisioning', 'provisioning>ready', 'provisioning>suspended',
+    'provisioning>suspending', 'provisioning>deleting', 'ready>ready', 'ready>updating',
+    'ready>suspending', 'ready>deleting', 'updating>updating', 'updating>ready',
+    'updating>suspended', 'updating>suspending', 'updating>resuming', 'updating>deleting',
+    'suspending>suspending', 'suspending>suspended', 'suspending>resuming',
+    'suspending>deleting', 'suspended>suspended', 'suspended>updating',
+    'suspended>resuming', 'suspended>deleting', 'resuming>resuming', 'resuming>ready',
+    'resuming>suspending', 'resuming>deleting', 'deleting>deleting', 'deleting>deleted'
+);
+
 -- The tenants as they are now. Documents are named by hash. No index is on a column that changes
 -- with a transition, so that updates stay within their page.
 CREATE TABLE tenants (
     tenant_id uuid NOT NULL,
-    revision bigint NOT NULL,
     created_at timestamptz NOT NULL,
+    deleted_at timestamptz,
     updated_at timestamptz NOT NULL,
     state_since timestamptz NOT NULL,
-    deleted_at timestamptz,
+    revision bigint NOT NULL,
     generation integer NOT NULL,
     observed_generation integer NOT NULL,
     running boolean NOT NULL,
     hash bytea NOT NULL,
-    desired bytea NOT NULL,
-    observed bytea,
-    metadata bytea,
-    details bytea,
-    name text COLLATE "C" NOT NULL,
-    class text COLLATE "C" NOT NULL,
     state text COLLATE "C" NOT NULL,
     reason text COLLATE "C" NOT NULL,
     message text COLLATE "C" NOT NULL,
+    observed bytea,
+    desired bytea NOT NULL,
+    details bytea,
+    metadata bytea,
+    class text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
     CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id),
     CONSTRAINT tenants_name CHECK (name ~ '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'),
     CONSTRAINT tenants_class CHECK (class ~ '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'),
@@ -106,7 +122,9 @@ CREATE TABLE history (
     message text COLLATE "C" NOT NULL,
     CONSTRAINT history_pkey PRIMARY KEY (tenant_id, revision),
     CONSTRAINT history_first CHECK ((revision = 1) = (kind = 'created')),
-    CONSTRAINT history_from CHECK ((revision = 1) = (from_state IS NULL)),
+    CONSTRAINT history_from CHECK (
+        (revision = 1) = (from_state IS NULL) AND (revision > 1 OR to_state = 'requested')
+    ),
     CONSTRAINT history_kind CHECK (kind IN (
         'created', 'desired', 'state', 'observed', 'condition', 'metadata'
     )),
@@ -119,8 +137,7 @@ CREATE TABLE history (
         length(hash) = 32 AND length(desired) = 32 AND length(observed) = 32
         AND length(metadata) = 32 AND length(details) = 32
     ),
-    CONSTRAINT history_edge FOREIGN KEY (from_state, to_state)
-        REFERENCES state_edges (from_state, to_state)
+    CONSTRAINT history_edge CHECK (tenure_may_become(from_state, to_state))
 );
 
 -- No tenant without the line of history that says how it came to be so.
@@ -230,14 +247,18 @@ CREATE TRIGGER tenants_never_deleted BEFORE DELETE ON tenants
     FOR EACH ROW EXECUTE FUNCTION tenure_refuse('tenants_never_deleted');
 CREATE TRIGGER tenants_never_truncated BEFORE TRUNCATE ON tenants
     FOR EACH STATEMENT EXECUTE FUNCTION tenure_refuse('tenants_never_truncated');
-CREATE TRIGGER tenants_revision_plus_one BEFORE UPDATE ON tenants
+-- These look after the update: before it, each would cost a lock of the row.
+CREATE TRIGGER tenants_revision_plus_one AFTER UPDATE ON tenants
     FOR EACH ROW WHEN (NEW.revision IS DISTINCT FROM OLD.revision + 1)
     EXECUTE FUNCTION tenure_refuse('tenants_revision_plus_one');
-CREATE TRIGGER tenants_identity_immutable BEFORE UPDATE ON tenants
+CREATE TRIGGER tenants_identity_immutable AFTER UPDATE ON tenants
     FOR EACH ROW WHEN (
         NEW.tenant_id <> OLD.tenant_id OR NEW.name <> OLD.name OR NEW.class <> OLD.class
         OR NEW.created_at <> OLD.created_at
     ) EXECUTE FUNCTION tenure_refuse('tenants_identity_immutable');
+CREATE TRIGGER tenants_state_edge AFTER UPDATE ON tenants
+    FOR EACH ROW WHEN (NOT tenure_may_become(OLD.state, NEW.state))
+    EXECUTE FUNCTION tenure_refuse('tenants_state_edge');
 CREATE TRIGGER history_append_only BEFORE UPDATE OR DELETE ON history
     FOR EACH ROW EXECUTE FUNCTION tenure_refuse('history_append_only');
 CREATE TRIGGER history_never_truncated BEFORE TRUNCATE ON history
