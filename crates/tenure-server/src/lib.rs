@@ -10,6 +10,7 @@
 //!   can do.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod ids;
 pub mod manifest;
@@ -17,3 +18,5 @@ pub mod open;
 pub mod provisioner;
 pub mod reconciler;
 pub mod server;
+pub mod service;
+pub mod up;

@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The program: everything is in the library, where tests reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tenure_server::cli::main()
+}
