@@ -65,9 +65,11 @@ pub mod guards;
 pub mod history;
 pub mod idempotency;
 pub mod leases;
+mod lockstep;
 mod memory;
 pub mod model;
 pub mod queries;
+mod trace;
 pub mod races;
 pub mod repeats;
 pub mod work;
@@ -80,6 +82,7 @@ pub use fixture::{
     together,
 };
 pub use memory::{MemoryDatabase, MemoryFactory, MemoryStore};
+pub use trace::{export, trace};
 
 /// How an adapter gives the suite its databases.
 #[async_trait]
