@@ -5,6 +5,7 @@ mod checkpoint;
 mod clock;
 mod commit;
 mod connect;
+mod copy;
 mod error;
 mod failpoint;
 mod lease;

@@ -349,9 +349,9 @@ mod tests {
     /// A database with so many tenants, one of them of the class `rare`; only what a list reads.
     fn database(size: u32, rare: u32) -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        MIGRATIONS
-            .iter()
-            .for_each(|(_, migration)| db.execute_batch(migration).unwrap());
+        for (_, migration) in MIGRATIONS {
+            db.execute_batch(migration).unwrap();
+        }
         db.execute_batch("BEGIN").unwrap();
         for number in 1..=size {
             let id = uuid::Uuid::from_u128(number.into()).into_bytes();

@@ -1,12 +1,12 @@
 //! The schema: brought to this binary's level, after a copy, or left alone and judged.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
-use tenure::{Readiness, SchemaLevels, Source};
+use tenure::{Readiness, SchemaLevels};
 
+use crate::copy::{Failed, copy};
 use crate::open::OpenError;
 use crate::upkeep::levels;
 
@@ -97,27 +97,12 @@ fn before(path: &Path, known: u32) -> PathBuf {
     name.into()
 }
 
-/// Copies the database as it is before an upgrade. The copy has its name only once it is complete.
+/// Copies the database as it is before an upgrade.
 fn copy_before(db: &Connection, path: &Path, known: u32) -> Result<(), OpenError> {
-    let copy = before(path, known);
-    let partial = copy.with_added_extension("partial");
-    let io = |error| OpenError::from_io(path, error);
-    if let Err(error) = fs::remove_file(&partial)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(io(error));
-    }
-    // SQLite takes names as text.
-    let name = partial.to_str().ok_or_else(|| OpenError::Other {
-        path: path.to_owned(),
-        source: Source::from("the path of a database that is upgraded must be UTF-8"),
-    })?;
-    db.execute("VACUUM INTO ?1", [name])
-        .map_err(|error| OpenError::from_sqlite(path, error))?;
-    fs::File::open(&partial)
-        .and_then(|file| file.sync_all())
-        .map_err(io)?;
-    fs::rename(&partial, &copy).map_err(io)
+    copy(db, &before(path, known)).map_err(|failed| match failed {
+        Failed::Sqlite(error) => OpenError::from_sqlite(path, error),
+        Failed::Io(error) => OpenError::from_io(path, error),
+    })
 }
 
 #[cfg(test)]

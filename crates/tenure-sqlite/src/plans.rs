@@ -47,47 +47,46 @@ fn plan(db: &Connection, name: &str, statement: &str) -> String {
 }
 
 /// Every way in which a list can be driven, and every kind of condition on what it meets.
-fn lists() -> Vec<(String, Filter)> {
+fn lists() -> Vec<(&'static str, Filter)> {
     let at = Timestamp::from_micros(1).unwrap();
     let between = Between {
         from: Some(at),
         until: Some(at),
     };
+    let plain = Filter::default;
+    let states = |states: &[State]| Filter {
+        states: states.iter().copied().collect(),
+        ..plain()
+    };
+    let conditions = |kinds: &[ConditionKind]| Filter {
+        conditions: kinds.iter().copied().collect(),
+        ..plain()
+    };
     let selector = |text: &str| Filter {
         selector: text.parse().unwrap(),
-        ..Filter::default()
+        ..plain()
     };
-    let plain = Filter::default;
-    [
+    let all_three = Filter {
+        states: [State::Ready].into(),
+        conditions: [ConditionKind::Drifted].into(),
+        ..selector("tier=gold")
+    };
+    let times = Filter {
+        created: between,
+        updated: between,
+        state_since: between,
+        deleted: between,
+        ..plain()
+    };
+    vec![
         ("all", plain()),
-        (
-            "state",
-            Filter {
-                states: [State::Ready].into(),
-                ..plain()
-            },
-        ),
+        ("state", states(&[State::Ready])),
         (
             "states",
-            Filter {
-                states: [State::Ready, State::Updating, State::Deleted].into(),
-                ..plain()
-            },
+            states(&[State::Ready, State::Updating, State::Deleted]),
         ),
-        (
-            "condition",
-            Filter {
-                conditions: [ConditionKind::Failing].into(),
-                ..plain()
-            },
-        ),
-        (
-            "conditions",
-            Filter {
-                conditions: ConditionKind::ALL.into(),
-                ..plain()
-            },
-        ),
+        ("condition", conditions(&[ConditionKind::Failing])),
+        ("conditions", conditions(&ConditionKind::ALL)),
         ("label", selector("tier=gold")),
         ("label values", selector("tier in (gold, silver, bronze)")),
         ("labels", selector("tier in (gold, silver), region=eu")),
@@ -95,14 +94,7 @@ fn lists() -> Vec<(String, Filter)> {
             "label, every kind",
             selector("tier=gold, a!=b, c notin (d, e), f, !g"),
         ),
-        (
-            "label, state, condition",
-            Filter {
-                states: [State::Ready].into(),
-                conditions: [ConditionKind::Drifted].into(),
-                ..selector("tier=gold")
-            },
-        ),
+        ("label, state, condition", all_three),
         (
             "class",
             Filter {
@@ -110,20 +102,8 @@ fn lists() -> Vec<(String, Filter)> {
                 ..plain()
             },
         ),
-        (
-            "times",
-            Filter {
-                created: between,
-                updated: between,
-                state_since: between,
-                deleted: between,
-                ..plain()
-            },
-        ),
+        ("times", times),
     ]
-    .into_iter()
-    .map(|(name, filter)| (name.to_owned(), filter))
-    .collect()
 }
 
 /// All statements by name: those of `sql/` and those that are assembled.

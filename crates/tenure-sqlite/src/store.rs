@@ -1,6 +1,6 @@
 //! The store: what is open, and how it ends.
 
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use crate::clock::StoreClock;
 use crate::connect::{Role, connect};
+use crate::copy::{Failed, copy, private};
+use crate::error::store_error;
 use crate::open::OpenError;
 use crate::options::Options;
 use crate::place::{Lock, check_local, check_sqlite};
@@ -54,11 +56,12 @@ impl SqliteStore {
         reason = "nobody needs them afterwards"
     )]
     pub fn open(path: impl AsRef<Path>, options: Options) -> std::result::Result<Self, OpenError> {
-        let path = path.as_ref().to_owned();
         check_sqlite()?;
+        let path = settle(path.as_ref())?;
         check_local(&path)?;
         let lock = Lock::take(&path)?;
-        check_writable(&path)?;
+        // Refuses a file that can't be written, before SQLite opens it read-only in silence.
+        private(&path).map_err(|error| OpenError::from_io(&path, error))?;
         let failed = |error| OpenError::from_sqlite(&path, error);
         let mut db = connect(&path, Role::Writer).map_err(failed)?;
         check_header(&db, &path)?;
@@ -106,6 +109,31 @@ impl SqliteStore {
     /// The path of the database.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Copies the database into a file while it is in use, over a file that is there.
+    ///
+    /// The copy holds all that was acknowledged before the call, is a database like the original,
+    /// and opens as one. Its change feed is another one: cursors of the original expire there.
+    /// Takes as long as it takes, beside readers and the writer.
+    ///
+    /// # Errors
+    ///
+    /// As the error's advice says; then there is no new file under this name.
+    pub async fn backup(&self, to: impl Into<PathBuf>) -> Result<()> {
+        self.check()?;
+        let (from, to) = (self.path.clone(), to.into());
+        let copied =
+            tokio::task::spawn_blocking(move || copy(&connect(&from, Role::Checkpointer)?, &to));
+        match copied.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Failed::Sqlite(error))) => Err(store_error(error)),
+            Ok(Err(Failed::Io(error))) if error.kind() == ErrorKind::StorageFull => {
+                Err(StoreError::Full)
+            }
+            Ok(Err(Failed::Io(error))) => Err(StoreError::Backend(Box::new(error))),
+            Err(error) => Err(StoreError::Backend(Box::new(error))),
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -215,14 +243,22 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Refuses a file that can't be written before SQLite opens it read-only in silence.
-fn check_writable(path: &Path) -> Opened<()> {
-    let file = fs::OpenOptions::new().write(true).open(path);
-    match file {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(OpenError::from_io(path, error))
+/// The path without links, so that one file has one lock whatever it is called.
+fn settle(path: &Path) -> Opened<PathBuf> {
+    let failed = |error| OpenError::from_io(path, error);
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(settled), ..) => Ok(settled),
+        (Err(error), Some(parent), Some(name)) if error.kind() == ErrorKind::NotFound => {
+            let here = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            here.canonicalize()
+                .map(|directory| directory.join(name))
+                .map_err(failed)
         }
-        _ => Ok(()),
+        (Err(error), ..) => Err(failed(error)),
     }
 }
 

@@ -6,7 +6,7 @@ use tenure::{
     Summary,
 };
 
-use crate::support::Files;
+use crate::conformance::Files;
 
 /// Two stores with the same tenants: many states, labels, classes and conditions.
 async fn twins() -> (Setup, Setup) {
@@ -78,32 +78,36 @@ async fn walk(
     }
 }
 
+const SELECTORS: [&str; 12] = [
+    "",
+    "tier=gold",
+    "tier in (gold, silver)",
+    "tier!=gold",
+    "tier notin (gold, bronze)",
+    "region",
+    "!region",
+    "region=eu,tier=gold",
+    "tier=gold,tier=silver",
+    "nothing=here",
+    "tier in (gold),region notin (eu)",
+    "tier in (silver, gold), tier in (gold, bronze)",
+];
+
+const CONDITIONS: [&[ConditionKind]; 3] = [
+    &[],
+    &[ConditionKind::Held],
+    &[ConditionKind::Held, ConditionKind::Failing],
+];
+
+const STATES: [&[State]; 4] = [
+    &[],
+    &[State::Ready],
+    &[State::Deleting, State::Requested, State::Suspended],
+    &[State::Deleted, State::Ready],
+];
+
+/// Every pairing of selectors, conditions and states, each with every other part of a filter.
 fn filters(seen: &[Summary]) -> Vec<Filter> {
-    let selectors = [
-        "",
-        "tier=gold",
-        "tier in (gold, silver)",
-        "tier!=gold",
-        "tier notin (gold, bronze)",
-        "region",
-        "!region",
-        "region=eu,tier=gold",
-        "tier=gold,tier=silver",
-        "nothing=here",
-        "tier in (gold),region notin (eu)",
-        "tier in (silver, gold), tier in (gold, bronze)",
-    ];
-    let conditions: [&[ConditionKind]; 3] = [
-        &[],
-        &[ConditionKind::Held],
-        &[ConditionKind::Held, ConditionKind::Failing],
-    ];
-    let states: [&[State]; 4] = [
-        &[],
-        &[State::Ready],
-        &[State::Deleting, State::Requested, State::Suspended],
-        &[State::Deleted, State::Ready],
-    ];
     let middle = seen[seen.len() / 2].created_at;
     let from = Between {
         from: Some(middle),
@@ -114,39 +118,40 @@ fn filters(seen: &[Summary]) -> Vec<Filter> {
         until: Some(middle),
     };
     let mut all = Vec::new();
-    for selector in selectors {
+    for selector in SELECTORS {
         let selector: Selector = selector.parse().unwrap();
-        for conditions in conditions {
-            for states in states {
-                let filter = Filter {
-                    selector: selector.clone(),
-                    conditions: conditions.iter().copied().collect(),
-                    states: states.iter().copied().collect(),
-                    ..Filter::default()
-                };
-                all.push(Filter {
-                    include_deleted: true,
-                    ..filter.clone()
-                });
-                all.push(Filter {
-                    class: Some("gpu".parse().unwrap()),
-                    ..filter.clone()
-                });
-                all.push(Filter {
-                    created: from,
-                    updated: from,
-                    ..filter.clone()
-                });
-                all.push(Filter {
-                    deleted: until,
-                    ..filter.clone()
-                });
-                all.push(Filter {
-                    state_since: until,
-                    ..filter.clone()
-                });
-                all.push(filter);
-            }
+        for (conditions, states) in CONDITIONS
+            .iter()
+            .flat_map(|kinds| STATES.map(|states| (kinds, states)))
+        {
+            let filter = Filter {
+                selector: selector.clone(),
+                conditions: conditions.iter().copied().collect(),
+                states: states.iter().copied().collect(),
+                ..Filter::default()
+            };
+            all.push(Filter {
+                include_deleted: true,
+                ..filter.clone()
+            });
+            all.push(Filter {
+                class: Some("gpu".parse().unwrap()),
+                ..filter.clone()
+            });
+            all.push(Filter {
+                created: from,
+                updated: from,
+                ..filter.clone()
+            });
+            all.push(Filter {
+                deleted: until,
+                ..filter.clone()
+            });
+            all.push(Filter {
+                state_since: until,
+                ..filter.clone()
+            });
+            all.push(filter);
         }
     }
     all

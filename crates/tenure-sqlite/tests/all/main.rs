@@ -5,6 +5,7 @@
 mod conformance;
 mod crash;
 mod guards;
+mod keeping;
 mod lists;
 mod mount;
 mod opening;

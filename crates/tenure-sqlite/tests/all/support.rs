@@ -10,10 +10,6 @@ use tenure::Store;
 use tenure::conformance::{Database, Factory, ManualClock, start};
 use tenure_sqlite::{Options, SqliteStore};
 
-/// Gives each case a file of its own.
-#[derive(Debug)]
-pub(crate) struct Files;
-
 /// A file, and the clock of the store that is open on it.
 #[derive(Debug)]
 pub(crate) struct Scratch {
@@ -100,13 +96,6 @@ fn rows(shell: &rusqlite::Connection, table: &str) -> Vec<String> {
         .unwrap()
         .map(Result::unwrap)
         .collect()
-}
-
-#[async_trait]
-impl Factory for Files {
-    async fn fresh(&self) -> Arc<dyn Database> {
-        Arc::new(Scratch::new())
-    }
 }
 
 #[async_trait]
