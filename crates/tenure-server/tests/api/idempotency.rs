@@ -113,15 +113,19 @@ async fn p5_a_delete_is_repeated_by_name_after_the_name_is_gone() {
 }
 
 #[tokio::test]
-async fn p5_a_dry_run_leaves_the_key_unused() {
+async fn p5_a_dry_run_leaves_the_key_unused_and_says_what_it_was_used_for() {
     each_store(async |server| {
-        for (path, status) in [("/v1/tenants?dry_run=true", 200), ("/v1/tenants", 201)] {
+        for (path, status, effect) in [
+            ("/v1/tenants?dry_run=true", 200, "created"),
+            ("/v1/tenants", 201, "created"),
+            ("/v1/tenants?dry_run=true", 200, "replayed"),
+        ] {
             let ask = server.ask("POST", path).header("idempotency-key", "k");
             let reply = ask
                 .json(json!({"name": "acme", "desired": {}}))
                 .send()
                 .await;
-            assert_eq!(reply.expect(status).header("tenure-effect"), "created");
+            assert_eq!(reply.expect(status).header("tenure-effect"), effect);
         }
     })
     .await;

@@ -1,6 +1,5 @@
 //! The same tests over every store.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -13,6 +12,7 @@ use super::postgres::{Template, TestCluster, TestDatabase};
 use super::support::{Server, memory};
 
 /// Runs a rule over each store in turn: in memory, in a SQLite file, in PostgreSQL.
+#[expect(clippy::future_not_send, reason = "a test stays on its thread")]
 pub(crate) async fn each_store(rule: impl AsyncFn(&Server)) {
     over("memory", memory(), &rule).await;
 
@@ -25,9 +25,13 @@ pub(crate) async fn each_store(rule: impl AsyncFn(&Server)) {
     drop(database);
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that fails shows over which store"
+)]
+#[expect(clippy::future_not_send, reason = "a test stays on its thread")]
 async fn over(name: &str, store: Arc<dyn Store>, rule: &impl AsyncFn(&Server)) {
-    // The test's output is shown if it fails; then this says over which store.
-    writeln!(std::io::stderr(), "over {name}").unwrap();
+    eprintln!("over {name}");
     let server = Server::start(store, ApiOptions::default(), ConnectionLimits::default()).await;
     rule(&server).await;
     server.stop().await;

@@ -28,11 +28,7 @@ pub(super) async fn carry_out(
     let dry_run = call.params.flag("dry_run")?;
     let deadline = call.deadline(api);
     let if_revision = precondition(&call, &command)?;
-    let key = if dry_run {
-        None
-    } else {
-        key(api, &call, &context, &text)?
-    };
+    let key = key(api, &call, &context, &text)?;
     call.params.finish()?;
     let makes = matches!(command, Command::Create(_) | Command::Apply(_));
     let request = Request {
