@@ -36,3 +36,4 @@ pub(crate) use bouncer::PgBouncer;
 pub(crate) use cluster::Cluster;
 pub(crate) use databases::{Template, TestCluster, TestDatabase};
 pub(crate) use options::ClusterOptions;
+pub(crate) use programs::postgres_programs;
