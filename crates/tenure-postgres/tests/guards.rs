@@ -7,7 +7,7 @@ mod support;
 
 use fleet::Way;
 use tenure::conformance::{Setup, patch};
-use tenure::{Records, State, StoreError};
+use tenure::{State, StoreError};
 
 /// Runs a statement that must be refused by this guard, and shows that it changed nothing.
 async fn refused(setup: &Setup, rule: &str, statement: &str) {

@@ -252,6 +252,10 @@ async fn p12_the_application_role_can_do_all_that_the_store_does() {
     store.changes(None, PageSize::MAX).await.unwrap();
     store.changes_end().await.unwrap();
     store.facets(tenant.id).await.unwrap();
+    works_and_sweeps(&store).await;
+}
+
+async fn works_and_sweeps(store: &Arc<dyn Store>) {
     let leases = store
         .claim("worker", Duration::from_mins(1), PageSize::MAX)
         .await

@@ -10,8 +10,8 @@ SELECT
     sha256(('hash' || i)::bytea), sha256(('desired' || i)::bytea), sha256(('observed' || i)::bytea),
     sha256(('metadata' || i)::bytea),
     CASE WHEN i % 100 = 0 THEN sha256(('details' || i)::bytea) END,
-    'customer-' || i, 'default', CASE WHEN i % 100 = 0 THEN 'updating' ELSE 'ready' END,
-    'Provisioned', 'made by exec in 3 s'
+    left(md5(i::text), 6) || '-' || i, 'default', CASE WHEN i % 100 = 0 THEN 'updating' ELSE 'ready' END,
+    'Provisioned', CASE WHEN i % 3 = 0 THEN 'made by exec in 3 s' ELSE '' END
 FROM generate_series(1, 2000) AS i;
 
 INSERT INTO history (

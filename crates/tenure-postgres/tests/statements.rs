@@ -117,7 +117,7 @@ async fn plan(client: &Client, text: &str, types: &[Type]) -> String {
             "SET plan_cache_mode = force_generic_plan; PREPARE p{declared} AS {text}"
         ))
         .await
-        .unwrap_or_else(|e| panic!("{e:?} in {text}"));
+        .unwrap();
     let rows = client
         .query(&format!("EXPLAIN (COSTS OFF) EXECUTE p{values}"), &[])
         .await
