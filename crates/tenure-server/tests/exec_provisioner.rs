@@ -1,4 +1,9 @@
 //! Exec provisioners that misbehave: each has its own reason, and nothing is ever left behind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,13 +18,15 @@ use tenure::{
 };
 use tenure_server::config::{Class, Exec};
 use tenure_server::ids::{IdSource as _, SystemIds};
-use tenure_server::provisioner::{Answer, CONTRACT, Call, ExecProvisioner, Failure, Provisioner};
+use tenure_server::provisioner::{
+    Answer, CONTRACT, Call, ExecProvisioner, Failure, Fault, Provisioner,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Far more than any run here needs: a run that hangs fails its test instead of stopping all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn tenant(name: &str, annotation: &str) -> Tenant {
     let context = Context {
@@ -95,9 +102,10 @@ impl Scene {
     }
 
     fn provisioner(&self) -> ExecProvisioner {
-        let (program, arguments) = match self.direct {
-            true => (self.program(), Vec::new()),
-            false => (PathBuf::from("sh"), vec!["provision".to_owned()]),
+        let (program, arguments) = if self.direct {
+            (self.program(), Vec::new())
+        } else {
+            (PathBuf::from("sh"), vec!["provision".to_owned()])
         };
         let path = std::env::var_os("PATH").unwrap();
         ExecProvisioner::new(&Class {
@@ -176,6 +184,17 @@ async fn appears(path: &Path) -> String {
             _ if Instant::now() > end => panic!("{} never appeared", path.display()),
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
+    }
+}
+
+#[test]
+fn the_reference_has_every_fault() {
+    let reference = include_str!("../../../docs/reference/provisioner.md");
+    for fault in Fault::ALL {
+        assert!(
+            reference.contains(&format!("| `{}` |", fault.reason())),
+            "{fault:?}"
+        );
     }
 }
 

@@ -30,7 +30,7 @@ impl Bar {
         };
         let steps = steps.map(|steps| u64::try_from(steps).unwrap_or(u64::MAX));
         let template = match steps {
-            Some(_) => "{prefix} {wide_bar} {pos}/{len} {msg}",
+            Some(_) => "{prefix} {bar:30} {pos}/{len} {wide_msg}",
             None => "{prefix} {pos} {msg}",
         };
         let bar = ProgressBar::with_draw_target(steps, target).with_prefix(what);

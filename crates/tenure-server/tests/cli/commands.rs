@@ -23,7 +23,7 @@ fn serving() -> (Project, Background, String) {
 
 #[test]
 fn p2_what_a_server_was_told_a_client_can_read_and_follow() {
-    let (project, mut server, url) = serving();
+    let (project, _server, url) = serving();
     let run = |arguments: &[&str]| project.run(&[arguments, &["--server", &url]].concat());
     let apply = [
         "apply",
@@ -54,32 +54,34 @@ fn p2_what_a_server_was_told_a_client_can_read_and_follow() {
         1
     );
 
-    assert_eq!(
-        run(&["list", "-o", "name", "-l", "tier=gold"]).with(0).out,
-        "acme\n"
-    );
-    assert_eq!(
-        run(&["list", "-o", "name", "--state", "ready,updating"])
-            .with(0)
-            .out
-            .lines()
-            .count(),
-        2
-    );
-    let table = run(&["list", "--page-size", "1"])
-        .with(0)
-        .saying(&["--page-token"]);
-    assert_eq!(table.out.lines().count(), 2, "{}", table.out);
-    assert_eq!(
-        run(&["list", "--all", "--page-size", "1", "-o", "name"])
-            .with(0)
-            .out
-            .lines()
-            .count(),
-        2
-    );
+    let gold = run(&["list", "-o", "name", "-l", "tier=gold"]).with(0);
+    assert_eq!(gold.out, "acme\n");
+    let ready = run(&["list", "-o", "name", "--state", "ready,updating"]).with(0);
+    assert_eq!(ready.lines(), 2);
+    let page = run(&["list", "--page-size", "1"]).with(0);
+    assert_eq!(page.lines(), 2, "{}", page.out);
+    page.saying(&["--page-token", "--all"]);
+    let all = run(&["list", "--all", "--page-size", "1", "-o", "name"]).with(0);
+    assert_eq!(all.lines(), 2);
     let counts = run(&["counts"]).with(0).out;
     assert!(counts.contains("ready         2"), "{counts}");
+}
+
+#[test]
+fn p3_a_life_is_told_by_its_history_and_survives_the_server() {
+    let (project, mut server, url) = serving();
+    let run = |arguments: &[&str]| project.run(&[arguments, &["--server", &url]].concat());
+    let apply = [
+        "apply",
+        "-f",
+        "-",
+        "--message",
+        "first customers",
+        "--server",
+        &url,
+    ];
+    project.run_with(&apply, MANIFEST).with(0);
+    run(&["wait", "acme", "globex"]).with(0);
 
     let suspended = run(&["suspend", "acme", "--message", "unpaid"]).with(0);
     assert!(
@@ -270,5 +272,30 @@ fn help_lists_the_exit_codes() {
         "5  it was not so in time",
     ] {
         assert!(help.contains(line), "{help}");
+    }
+}
+
+#[test]
+fn the_reference_has_every_command_and_every_exit_code() {
+    let project = Project::small();
+    let reference = include_str!("../../../../docs/reference/cli.md");
+    let help = project.run(&["--help"]).with(0).out;
+    let section = |from: &str| {
+        let rest = help.split_once(from).unwrap().1.trim_start_matches('\n');
+        rest.split("\n\n").next().unwrap().to_owned()
+    };
+    let first = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let commands: Vec<String> = section("Commands:").lines().map(first).collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in commands.iter().filter(|command| *command != "help") {
+        let rows = ["tenure ", "|"].map(|before| format!("{before}{command}"));
+        assert!(rows.iter().any(|row| reference.contains(row)), "{command}");
+    }
+    for line in section("Exit codes:").lines() {
+        let (code, meaning) = line.trim().split_once("  ").unwrap();
+        assert!(
+            reference.contains(&format!("| {code} | {meaning} |")),
+            "{line}"
+        );
     }
 }

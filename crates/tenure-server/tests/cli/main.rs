@@ -1,4 +1,9 @@
 //! The command line, as a program, against real servers and real files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod commands;
 mod crash;

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Far more than anything here takes, on a busy machine too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program, in an environment of which only `PATH` comes from the test's own.
 pub(crate) fn tenure(folder: &Path, arguments: &[&str]) -> Command {
@@ -57,6 +57,11 @@ impl Ended {
             assert!(self.err.contains(word), "{word:?} is not in:\n{}", self.err);
         }
         self
+    }
+
+    /// How many lines of data there were.
+    pub(crate) fn lines(&self) -> usize {
+        self.out.lines().count()
     }
 
     #[track_caller]

@@ -115,9 +115,15 @@ fn work_that_runs_when_up_is_told_to_stop_is_handed_back() {
         (&work["holder"], &work["attempts"]),
         (&serde_json::Value::Null, &0.into())
     );
+    // Said before anything runs again: what was begun is not cut short by a newer wish.
     project.write(
         "tenants.yaml",
         "name: acme\nclass: shared\ndesired: {plan: gold}\n",
     );
+    let store = project.store();
+    project
+        .run(&["apply", "-f", ".", "--store", &store])
+        .with(0)
+        .saying(&["1 configured"]);
     project.up().with(0);
 }
