@@ -14,12 +14,12 @@ use crate::connect::{Role, connect};
 const PATIENCE: i32 = 4;
 
 /// Lets the writer's connection call for checkpoints, and starts the thread that makes them. It
-/// ends when that connection is closed.
+/// ends when that connection is closed, and gives its own back: the last to be closed.
 pub(crate) fn start(
     path: &Path,
     writer: &mut Connection,
     threshold: u32,
-) -> Result<thread::JoinHandle<()>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<thread::JoinHandle<Connection>, Box<dyn std::error::Error + Send + Sync>> {
     let db = connect(path, Role::Checkpointer)?;
     // Restarting the log waits for readers; they are short, and the next call tries again.
     db.busy_timeout(Duration::from_millis(500))?;
@@ -42,6 +42,7 @@ pub(crate) fn start(
                     drop(db.execute_batch("PRAGMA wal_checkpoint(RESTART)"));
                 }
             }
+            db
         })?;
     Ok(thread)
 }

@@ -55,11 +55,10 @@ pub(crate) fn renew(
         now.as_micros(),
         until.as_micros()
     ];
-    one(db, sql::RENEW, params, |row| {
-        let attempt = Columns::new(row, "work").take(row::small)?;
+    // It stays the attempt that it was, even if attempts were set to zero meanwhile.
+    one(db, sql::RENEW, params, |_| {
         Ok(Lease {
             until,
-            attempt,
             ..lease.clone()
         })
     })

@@ -37,8 +37,28 @@ pub struct SqliteStore {
     closed: AtomicBool,
     queue: RwLock<Option<Queue>>,
     readers: Option<Arc<Readers>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    lock: Mutex<Option<Lock>>,
+    ending: Mutex<Option<Ending>>,
+}
+
+/// What ends with the store, in this order.
+#[derive(Debug)]
+struct Ending {
+    /// The writer, and the thread that moves the log and gives its connection back.
+    threads: Option<(JoinHandle<()>, JoinHandle<Connection>)>,
+    lock: Lock,
+}
+
+impl Ending {
+    /// Waits for the last write, then lets the file go.
+    fn run(self) {
+        if let Some((writer, log)) = self.threads {
+            // A thread that panicked has nothing more to end.
+            drop(writer.join());
+            // The last connection that closes moves the log into the file, if it closes alone.
+            drop(log.join());
+        }
+        drop(self.lock);
+    }
 }
 
 impl SqliteStore {
@@ -73,8 +93,10 @@ impl SqliteStore {
             closed: AtomicBool::new(false),
             queue: RwLock::new(None),
             readers: None,
-            threads: Mutex::new(Vec::new()),
-            lock: Mutex::new(Some(lock)),
+            ending: Mutex::new(Some(Ending {
+                threads: None,
+                lock,
+            })),
             path,
         };
         if store.readiness.is_ready() {
@@ -102,7 +124,10 @@ impl SqliteStore {
         .map_err(|error| OpenError::from_sqlite(&self.path, error))?;
         self.queue = RwLock::new(Some(queue));
         self.readers = Some(readers);
-        self.threads = Mutex::new(vec![thread, log]);
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ending) = ending.as_mut() {
+            ending.threads = Some((thread, log));
+        }
         Ok(())
     }
 
@@ -194,8 +219,8 @@ impl SqliteStore {
         queue.as_ref().is_some_and(Queue::is_stalled)
     }
 
-    /// Takes what has to end, once.
-    fn end(&self) -> Vec<JoinHandle<()>> {
+    /// Refuses what comes, lets the writer come to its end, and takes what ends with it, once.
+    fn end(&self) -> Option<Ending> {
         self.closed.store(true, Ordering::Release);
         self.due.notify_waiters();
         // Without the queue, the writer ends when it has written what is queued.
@@ -205,22 +230,20 @@ impl SqliteStore {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
-        std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+        self.ending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     pub(crate) async fn shut(&self) {
-        let threads = self.end();
+        let ending = self.end();
         if let Some(readers) = &self.readers {
             readers.close().await;
         }
-        let ended = tokio::task::spawn_blocking(move || join(threads)).await;
+        let ended = tokio::task::spawn_blocking(move || ending.map(Ending::run)).await;
+        // It only fails with the runtime, and then everything ends.
         drop(ended);
-        drop(
-            self.lock
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
     }
 
     /// How long `idle` waits at most for work that is planned.
@@ -231,15 +254,11 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // The lock must not be free before the last write is done.
-        join(self.end());
-    }
-}
-
-fn join(threads: Vec<JoinHandle<()>>) {
-    for thread in threads {
-        // A thread that panicked has nothing more to end.
-        drop(thread.join());
+        let ending = self.end();
+        self.readers = None;
+        if let Some(ending) = ending {
+            ending.run();
+        }
     }
 }
 

@@ -150,6 +150,8 @@ async fn p2_closing_writes_what_is_queued_and_refuses_what_comes() {
     }
     setup.store.close().await;
     setup.store.close().await;
+    // A file that is closed is whole without its log.
+    assert!(!scratch.path().with_extension("db-wal").exists());
     let mut answers = Vec::new();
     for answer in waiting {
         answers.push(answer.await.unwrap());
