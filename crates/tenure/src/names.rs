@@ -40,12 +40,6 @@ impl TenantId {
     pub const fn as_uuid(self) -> Uuid {
         self.0
     }
-
-    /// The smallest id that a tenant created at `at` or later can have.
-    pub fn floor(at: crate::Timestamp) -> Self {
-        let millis = u64::try_from(at.as_micros() / 1000).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
-    }
 }
 
 impl fmt::Display for TenantId {
@@ -307,13 +301,6 @@ mod tests {
         ] {
             assert!(bad.parse::<TenantName>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_floor_is_below_every_id_of_its_millisecond() {
-        let at = crate::Timestamp::from_micros(1_795_377_600_123_999).unwrap();
-        let id = uuid::Builder::from_unix_timestamp_millis(1_795_377_600_123, &[7; 10]).into_uuid();
-        assert!(TenantId::floor(at) < TenantId::new(id));
     }
 
     #[test]

@@ -128,8 +128,14 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 /// Who asks: what the client says, or somebody on this machine.
+///
+/// Nobody is authenticated on an open loopback listener, so a client may say which person it is, but
+/// not that it is a worker or the system: history must not blame those for what people did.
 pub(crate) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
     let text = one(headers, &TENURE_ACTOR)?.unwrap_or("user:anonymous");
+    if !text.starts_with("user:") {
+        return Err(Problem::invalid("header tenure-actor", "must be user: and a name"));
+    }
     text.parse()
         .map_err(|invalid: tenure::Invalid| Problem::invalid("header tenure-actor", invalid.rule()))
 }
