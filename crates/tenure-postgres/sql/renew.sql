@@ -4,4 +4,4 @@ UPDATE work AS w SET
     due_at = clock.until
 FROM (SELECT clock_timestamp() + $3::bigint * interval '1 microsecond') AS clock (until)
 WHERE w.tenant_id = $1 AND w.fence = $2 AND w.lease_until > clock_timestamp()
-RETURNING w.lease_until, w.attempts;
+RETURNING w.lease_until;

@@ -44,10 +44,9 @@ impl Work for PostgresStore {
         rows.first()
             .map(|row| {
                 let mut columns = Columns::from(row, 0, "work");
-                let until = columns.next::<At>()?.0;
+                // It stays the attempt that it was, even if attempts were set to zero meanwhile.
                 Ok(Lease {
-                    attempt: columns.small()?,
-                    until,
+                    until: columns.next::<At>()?.0,
                     ..lease.clone()
                 })
             })
@@ -76,7 +75,28 @@ impl Work for PostgresStore {
     }
 
     async fn idle(&self, at_most: Duration) {
-        // What other processes make due is found when the time is over.
-        drop(tokio::time::timeout(at_most, self.database.due.notified()).await);
+        let told = self.database.due.notified();
+        // What other processes make due meanwhile is found when the time is over.
+        let wait = self
+            .next_due()
+            .await
+            .map_or(at_most, |due| due.max(SHORTEST).min(at_most));
+        drop(tokio::time::timeout(wait, told).await);
+    }
+}
+
+/// The shortest wait: work that is due but in other hands must not make a worker spin.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl PostgresStore {
+    /// In how long the next work is due, if any is planned and the database says so.
+    async fn next_due(&self) -> Option<Duration> {
+        let rows = self
+            .database
+            .run(Call::read("idle", &sql::NEXT_DUE, &[]))
+            .await
+            .ok()?;
+        let micros: Option<i64> = Columns::from(rows.first()?, 0, "work").next().ok()?;
+        Some(Duration::from_micros(u64::try_from(micros?).unwrap_or(0)))
     }
 }

@@ -21,6 +21,7 @@ macro_rules! conformance_cases_leases {
             p6_an_ended_lease_writes_nothing_even_if_nobody_took_it_over,
             p6_a_paused_worker_can_not_overwrite_the_next,
             p7_a_change_while_leased_makes_the_work_due_again,
+            a_lease_stays_the_attempt_that_it_was,
             p7_a_change_while_leased_counts_though_the_worker_commits_too,
             p7_what_is_seen_of_an_older_generation_makes_nobody_ready,
             p6_the_clock_of_a_client_decides_no_lease,
@@ -198,6 +199,17 @@ pub async fn p7_a_change_while_leased_makes_the_work_due_again(factory: &dyn Fac
         [],
         "once, and not for ever"
     );
+}
+
+pub async fn a_lease_stays_the_attempt_that_it_was(factory: &dyn Factory) {
+    let setup = Setup::new(factory).await;
+    let tenant = setup.create("acme").await;
+    let lease = setup.claim_one(tenant.id, HOUR).await;
+    // What is wanted changes, so attempts are counted from zero again: but this one goes on.
+    setup.command(&tenant, &patch("n", 1)).await;
+    assert_eq!(setup.work(tenant.id).await.attempts, 0);
+    let renewed = setup.store.renew(&lease, HOUR).await.unwrap().unwrap();
+    assert_eq!((renewed.attempt, renewed.fence), (1, lease.fence));
 }
 
 pub async fn p7_a_change_while_leased_counts_though_the_worker_commits_too(factory: &dyn Factory) {
