@@ -59,6 +59,7 @@ statements! {
     HISTORY_TRANSITIONS = "history_transitions" (UUID, INT8, INT8);
     HISTORY_TRANSITIONS_NEWEST = "history_transitions_newest" (UUID, INT8, INT8);
     LOAD = "load" (UUID, TEXT, TEXT, TEXT);
+    NEXT_DUE = "next_due" ();
     NOW = "now" ();
     READINESS = "readiness" ();
     RELEASE = "release" (UUID, INT8, INT8, BOOL, TEXT, TEXT);
