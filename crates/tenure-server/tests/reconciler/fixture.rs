@@ -54,6 +54,12 @@ impl Provisioner for Scripted {
     }
 }
 
+/// Waits for what must happen, and fails the test if it does not.
+pub(crate) async fn happens(what: &tokio::sync::Notify) {
+    let happened = tokio::time::timeout(PATIENCE, what.notified()).await;
+    happened.expect("it never happened");
+}
+
 /// Makes a provisioner of a function.
 pub(crate) fn scripted<F, R>(run: F) -> Arc<dyn Provisioner>
 where

@@ -18,7 +18,7 @@ use tenure::{Command, Message, Operation, PageSize, State, Store, SystemClock};
 use tenure_server::provisioner::{Answer, Failure, Fault};
 use tokio::sync::{Notify, Semaphore};
 
-use fixture::{Scene, done, scripted, willing};
+use fixture::{Scene, done, happens, scripted, willing};
 
 #[tokio::test]
 async fn p8_a_whole_life_is_led_by_commands_alone() {
@@ -113,10 +113,10 @@ async fn p7_a_change_that_arrives_while_work_runs_is_not_lost() {
         })
     };
     let reconciler = scene.reconcile(provisioner);
-    begun.notified().await;
+    happens(&begun).await;
     scene.command(id, patch("plan", "platinum")).await;
     go_on.notify_one();
-    begun.notified().await;
+    happens(&begun).await;
     assert_ne!(
         scene.record(id).await.tenant.state,
         State::Ready,
@@ -152,14 +152,14 @@ async fn p6_a_lost_lease_kills_the_run_and_drops_its_result() {
         })
     };
     let reconciler = scene.reconcile(provisioner);
-    begun.notified().await;
+    happens(&begun).await;
     clock.advance(Duration::from_mins(1));
     let stolen = store
         .claim("thief", Duration::from_hours(1), PageSize::MAX)
         .await
         .unwrap();
     assert_eq!(stolen.len(), 1, "an expired lease can be claimed");
-    killed.notified().await;
+    happens(&killed).await;
     reconciler.stop().await;
     let record = scene.record(id).await;
     assert_eq!(record.tenant.state, State::Provisioning);
@@ -373,7 +373,7 @@ async fn work_that_ends_in_time_is_not_cut_short_at_shutdown() {
         })
     };
     let reconciler = scene.reconcile(provisioner);
-    begun.notified().await;
+    happens(&begun).await;
     let ((), ()) = tokio::join!(reconciler.stop(), async { gate.add_permits(1) });
     assert_eq!(scene.record(id).await.tenant.state, State::Ready);
 }
