@@ -124,8 +124,11 @@ impl SqliteStore {
         .map_err(|error| OpenError::from_sqlite(&self.path, error))?;
         self.queue = RwLock::new(Some(queue));
         self.readers = Some(readers);
-        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ending) = ending.as_mut() {
+        if let Some(ending) = self
+            .ending
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             ending.threads = Some((thread, log));
         }
         Ok(())
@@ -202,21 +205,20 @@ impl SqliteStore {
 
     /// Whether it can serve, as far as that shows without asking the database.
     pub(crate) fn standing(&self) -> Readiness {
-        let why = if self.closed.load(Ordering::Acquire) {
-            "it was closed"
-        } else if self.is_stalled() {
-            "a write does not come to its end; check the disk"
-        } else {
-            return self.readiness.clone();
-        };
-        Readiness::Unreachable {
-            why: why.to_owned(),
+        match self.trouble() {
+            Some(why) => Readiness::Unreachable {
+                why: why.to_owned(),
+            },
+            None => self.readiness.clone(),
         }
     }
 
-    fn is_stalled(&self) -> bool {
+    fn trouble(&self) -> Option<&'static str> {
+        if self.closed.load(Ordering::Acquire) {
+            return Some("it was closed");
+        }
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        queue.as_ref().is_some_and(Queue::is_stalled)
+        queue.as_ref().and_then(Queue::trouble)
     }
 
     /// Refuses what comes, lets the writer come to its end, and takes what ends with it, once.

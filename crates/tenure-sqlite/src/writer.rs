@@ -114,6 +114,10 @@ impl<T> Pending<T> {
     pub(crate) async fn answer(self) -> Result<T> {
         match tokio::time::timeout_at(self.until, self.reply).await {
             Ok(Ok(answer)) => answer,
+            // The writer ended. What it had not begun went with the queue.
+            Ok(Err(_)) if !self.begun.swap(true, Ordering::AcqRel) => {
+                Err(StoreError::Unavailable(Source::from("the writer ended")))
+            }
             Ok(Err(_)) => Err(StoreError::OutcomeUnknown(Source::from("the writer ended"))),
             // Whoever sets the flag first decides: a job that has not begun never will.
             Err(_) if !self.begun.swap(true, Ordering::AcqRel) => Err(StoreError::Overloaded),
@@ -148,6 +152,17 @@ impl Queue {
             Err(mpsc::error::TrySendError::Closed(_)) => {
                 Err(StoreError::Unavailable(Source::from("the writer ended")))
             }
+        }
+    }
+
+    /// What keeps writes from coming to their end, if anything does.
+    pub(crate) fn trouble(&self) -> Option<&'static str> {
+        if self.jobs.is_closed() {
+            Some("its writer ended; start the program again")
+        } else if self.is_stalled() {
+            Some("a write does not come to its end; check the disk")
+        } else {
+            None
         }
     }
 

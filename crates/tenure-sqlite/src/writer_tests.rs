@@ -209,7 +209,11 @@ async fn a_job_whose_caller_gave_up_before_it_began_is_never_run() {
         first.answer().await,
         Err(StoreError::OutcomeUnknown(_))
     ));
-    assert!(rig.queue.as_ref().unwrap().is_stalled());
+    let trouble = rig.queue.as_ref().unwrap().trouble();
+    assert!(
+        trouble.is_some_and(|trouble| trouble.contains("check the disk")),
+        "{trouble:?}"
+    );
     go.send(()).unwrap();
     let mut rig = rig;
     rig.end();
@@ -243,4 +247,35 @@ async fn what_is_queued_is_written_before_the_writer_ends() {
     pending.answer().await.unwrap();
     rig.thread.take().unwrap().join().unwrap();
     assert_eq!(rig.notes(), ["a"]);
+}
+
+#[tokio::test]
+async fn what_a_writer_that_dies_had_not_begun_is_not_written_and_said_so() {
+    let mut rig = Rig::new(8, Duration::from_secs(5));
+    let (first, go) = rig.occupy();
+    let queued = rig.push(note("queued")).unwrap();
+    // The occupant panics when its channel is gone.
+    drop(go);
+    assert!(matches!(
+        first.answer().await,
+        Err(StoreError::OutcomeUnknown(_))
+    ));
+    assert!(matches!(
+        queued.answer().await,
+        Err(StoreError::Unavailable(_))
+    ));
+    drop(rig.thread.take().unwrap().join());
+    assert!(
+        rig.queue
+            .as_ref()
+            .unwrap()
+            .trouble()
+            .unwrap()
+            .contains("writer ended")
+    );
+    assert!(matches!(
+        rig.push(note("late")),
+        Err(StoreError::Unavailable(_))
+    ));
+    assert!(rig.notes().is_empty());
 }
