@@ -55,15 +55,16 @@ impl std::str::FromStr for TenantRef {
 /// What is counted and planned for a tenant, rather than recorded: never in history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkFacts {
-    /// When its work is due, by the store's clock; `None` if nothing is planned.
+    /// When its work is due, by the store's clock; while it is leased, when the lease ends. `None`
+    /// if nothing is planned.
     pub due_at: Option<Timestamp>,
     /// Claims since the last success, retry, or change of what is wanted.
     pub attempts: u32,
     /// What the last failed attempt said.
     pub last_error: Option<Message>,
-    /// When work on it last ended, by the store's clock.
+    /// When a lease on it was last released, by the store's clock.
     pub checked_at: Option<Timestamp>,
-    /// Who works on it now.
+    /// Who has its lease; after `lease_until`, who had it, until someone else claims it.
     pub holder: Option<String>,
     /// Until when that lease runs, by the store's clock.
     pub lease_until: Option<Timestamp>,
@@ -244,9 +245,14 @@ pub trait Records: Send + Sync {
     /// beyond it and the line at `expected + 1` has the hash of this change's line, this very
     /// change was written before: the answer is `Applied` again, whatever became of lease and key.
     ///
+    /// If more than one thing is in the way, the first of these is the answer. For a creation: the
+    /// id ([`Commit::IdTaken`]), the name, the key. For a change: [`Commit::NotFound`], the
+    /// revision ([`Commit::Conflict`]), the lease, the key.
+    ///
     /// With a lease: `release` ends it and plans the work as [`Change::wake`] says, or at once if
-    /// someone else changed the tenant while it was held; otherwise the lease goes on. Without one:
-    /// the wake-up makes the work due no later than planned, and marks it dirty if it is leased.
+    /// it is dirty; otherwise the lease goes on. Without one: a wake-up ([`Wake::Now`] or
+    /// [`Wake::After`]) makes the work due no later than planned, or marks it dirty while it is
+    /// leased. So a change that comes in while someone works is worked on as soon as that ends.
     ///
     /// After `Applied`, the change survives a crash of this process and of the store. Dropping the
     /// future does not cut the write in half: it happens whole or not at all.
@@ -379,7 +385,7 @@ pub trait Work: Send + Sync {
     /// Ends a live lease after an attempt that changed nothing of the record, and plans the next;
     /// `false` if it had ended or moved already.
     ///
-    /// The work is due at once instead if someone changed the tenant while the lease was held.
+    /// The work is due at once instead if someone else woke it while the lease was held.
     ///
     /// # Errors
     ///

@@ -358,9 +358,14 @@ impl Setup {
                 .history(id, &query)
                 .await
                 .expect("reading history works");
-            if page.is_empty() {
+            let Some(first) = page.first() else {
                 return lines;
-            }
+            };
+            // A store that reads on where it should not would be asked for ever.
+            assert!(
+                query.after < Some(first.revision),
+                "history goes back to {first:?}"
+            );
             lines.extend(page);
         }
     }
@@ -390,6 +395,7 @@ impl Setup {
             if changes.lines.is_empty() {
                 return lines;
             }
+            assert_ne!(after.as_ref(), Some(&changes.next), "the feed stands still");
             lines.extend(changes.lines);
             after = Some(changes.next);
         }

@@ -111,6 +111,7 @@ pub async fn history_pages_of_every_size_join_to_the_whole(factory: &dyn Factory
                     }
                     assert!(u64::try_from(next.len()).is_ok_and(|len| len <= size));
                     lines.extend(next);
+                    assert!(lines.len() <= whole.len(), "pages of {size} never end");
                 }
                 assert_eq!(
                     lines, whole,
