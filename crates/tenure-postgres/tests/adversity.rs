@@ -67,6 +67,21 @@ impl Held {
             .get(0)
     }
 
+    /// For sessions to come.
+    async fn alter_database(&self, setting: &str) {
+        let client = self.place.connect().await;
+        let name = "SELECT current_database()";
+        let name: String = client.query_one(name, &[]).await.unwrap().get(0);
+        client
+            .batch_execute("SET default_transaction_read_only = off")
+            .await
+            .unwrap();
+        client
+            .batch_execute(&format!("ALTER DATABASE {name} SET {setting}"))
+            .await
+            .unwrap();
+    }
+
     async fn until_one_waits(&self) {
         while self.waiting().await == 0 {
             tokio::task::yield_now().await;
@@ -134,12 +149,18 @@ async fn the_servers_own_timeout_leaves_nothing_written() {
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_cut_a_write_short() {
     let held = Held::new().await;
+    // The server ends a statement whose socket is gone: so this one's must stay.
+    held.alter_database("client_connection_check_interval = '10ms'")
+        .await;
     let store = held.place.store(|_| ());
     let (caller, change) = (store.clone(), held.change.clone());
     let call = tokio::spawn(async move { caller.commit(&change).await });
     held.until_one_waits().await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
+    for _ in 0..50 {
+        assert_eq!(held.waiting().await, 1);
+    }
     held.let_go().await;
     let who = TenantRef::Id(held.tenant.id);
     loop {
@@ -195,7 +216,10 @@ async fn closing_lets_what_runs_finish() {
         let store = store.clone();
         async move { store.close().await }
     });
-    tokio::task::yield_now().await;
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+        assert!(!closing.is_finished(), "a write still runs");
+    }
     held.let_go().await;
     closing.await.unwrap();
     assert!(call.await.unwrap().is_ok());
@@ -208,30 +232,23 @@ async fn closing_lets_what_runs_finish() {
 async fn a_database_that_takes_no_writes_says_so_and_is_read() {
     let held = Held::new().await;
     held.let_go().await;
-    let name: String = held
-        .holder
-        .query_one("SELECT current_database()", &[])
-        .await
-        .unwrap()
-        .get(0);
-    let read_only =
-        |on: bool| format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
-    held.holder.batch_execute(&read_only(true)).await.unwrap();
+    held.alter_database("default_transaction_read_only = on")
+        .await;
     let store = held
         .place
         .store(|options| options.readiness_ttl = Duration::ZERO);
     assert_eq!(store.readiness().await, Readiness::ReadOnly);
+    let query = Query::default();
+    let reads = tokio::join!(store.list(&query), store.list(&query), store.list(&query));
+    assert_eq!(reads.0.unwrap().items.len(), 1);
+    assert!(reads.1.is_ok() && reads.2.is_ok());
     let error = store.commit(&held.change).await.unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly), "{error:?}");
-    assert_eq!(store.list(&Query::default()).await.unwrap().items.len(), 1);
-    // Its connections would stay read-only: they are all given up, and new ones are not.
-    held.holder
-        .batch_execute("SET default_transaction_read_only = false")
-        .await
-        .unwrap();
-    held.holder.batch_execute(&read_only(false)).await.unwrap();
-    drop(store.commit(&held.change).await);
-    assert!(store.commit(&held.change).await.is_ok());
+    // All its connections are to the wrong node by now: none is used again.
+    held.alter_database("default_transaction_read_only = off")
+        .await;
+    let applied = store.commit(&held.change).await.unwrap();
+    assert_eq!(applied, Commit::Applied { revision: SECOND });
 }
 
 #[tokio::test]
