@@ -1,119 +1,121 @@
 //! Calls that fail before they were sent, and calls that fail after they were carried out.
 
-#![cfg(feature = "failpoints")]
-#![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what goes wrong here fails the test"
+)]
 
+#[path = "../../tenure-sqlite/tests/failing/mod.rs"]
+mod failing;
 mod fleet;
 mod support;
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use fail::FailScenario;
+use failing::{Point, Write};
 use fleet::Way;
+use tenure::Written;
 use tenure::conformance::{Setup, key, patch};
-use tenure::{
-    Attempt, Commit, PageSize, Result, Revision, StoreError, Sweep, Tenant, TenantRef, Wake,
-    Written,
-};
 
-const MINUTE: Duration = Duration::from_mins(1);
+/// The points of an operation, and whether the write has happened when they fail.
+const POINTS: [(&str, bool); 2] = [("before_send", false), ("after_reply_report_failed", true)];
 
-/// Lets the next call of an operation fail there; those that follow work.
-fn once(operation: &str, point: &str) {
-    fail::cfg(format!("postgres::{operation}::{point}"), "1*return->off").unwrap();
+/// The operation of the adapter that carries out a write, and in how many statements.
+const fn operation(write: Write) -> (&'static str, u32) {
+    match write {
+        Write::Create | Write::Update | Write::Report | Write::CommitMany => ("commit", 1),
+        Write::Remember => ("remember", 1),
+        Write::Claim => ("claim", 1),
+        Write::Renew => ("renew", 1),
+        Write::Release => ("release", 1),
+        // Keys, then the feed.
+        Write::Sweep => ("sweep", 2),
+    }
 }
 
-fn effect<T: std::fmt::Debug>(answer: Result<T>) -> Written {
-    answer.unwrap_err().effect()
+fn points(write: Write) -> Vec<Point> {
+    let (operation, statements) = operation(write);
+    let each = (0..statements).flat_map(|spared| {
+        POINTS.map(|(point, written)| Point {
+            name: format!("postgres::{operation}::{point}"),
+            spared,
+            written,
+        })
+    });
+    each.collect()
 }
 
-// One test, because fail points are the process's.
+// Points fail for the whole process: a scenario is a lock, so that the tests take turns.
+
 #[tokio::test]
-async fn p5_a_call_that_reports_failure_can_be_sent_again() {
+async fn p1_p5_a_write_that_fails_anywhere_has_one_effect_once_it_is_sent_again() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new(&Way::Named).await;
-    let tenant = setup.create("acme").await;
-    commits(&setup, &tenant).await;
-    keys(&setup, &tenant).await;
-    work(&setup).await;
-    sweeps(&setup).await;
+    failing::walk(&Way::Named, points).await;
     scenario.teardown();
 }
 
-async fn commits(setup: &Setup, tenant: &Tenant) {
-    let change = setup.change(tenant, &patch("plan", "gold"));
-    let change = change.with_key(Some(key("k", "request")));
-
-    once("commit", "before_send");
-    assert_eq!(effect(setup.store.commit(&change).await), Written::No);
-    assert_eq!(setup.tenant(tenant.id).await.revision, Revision::new(1));
-
-    once("commit", "after_reply_report_failed");
-    assert_eq!(effect(setup.store.commit(&change).await), Written::Unknown);
-    assert_eq!(setup.tenant(tenant.id).await.revision, Revision::new(2));
-    let again = setup.store.commit(&change).await.unwrap();
-    assert_eq!(
-        again,
-        Commit::Applied {
-            revision: Revision::new(2)
-        }
-    );
-    assert_eq!(setup.history(tenant.id).await.len(), 2);
-}
-
-async fn keys(setup: &Setup, tenant: &Tenant) {
-    let other = key("other", "request");
-    once("remember", "after_reply_report_failed");
-    let first = setup
-        .store
-        .remember(tenant.id, Revision::new(2), &other)
-        .await;
-    assert_eq!(effect(first), Written::Unknown);
-    let again = setup
-        .store
-        .remember(tenant.id, Revision::new(2), &other)
-        .await
-        .unwrap();
-    assert_eq!(again, Commit::KeyUsed);
-    let who = TenantRef::Id(tenant.id);
-    let loaded = setup
-        .store
-        .load(&who, Some((&other.scope, &other.key)))
-        .await
-        .unwrap();
-    assert_eq!(loaded.prior.unwrap().fingerprint, other.fingerprint);
-}
-
-async fn work(setup: &Setup) {
-    let claim = || setup.store.claim("worker", MINUTE, PageSize::MAX);
-    once("claim", "after_reply_report_failed");
-    assert_eq!(effect(claim().await), Written::Unknown);
-    assert!(claim().await.unwrap().is_empty());
-    setup.pass(MINUTE).await;
-    once("claim", "before_send");
-    assert_eq!(effect(claim().await), Written::No);
-    let lease = claim().await.unwrap().remove(0);
-    assert_eq!(lease.attempt, 2);
-
-    once("renew", "after_reply_report_failed");
-    assert_eq!(
-        effect(setup.store.renew(&lease, MINUTE).await),
-        Written::Unknown
-    );
-    let lease = setup.store.renew(&lease, MINUTE).await.unwrap().unwrap();
-    once("release", "after_reply_report_failed");
-    let release = || setup.store.release(&lease, &Attempt::Clean, Wake::Never);
-    assert_eq!(effect(release().await), Written::Unknown);
-    assert!(!release().await.unwrap());
-}
-
-async fn sweeps(setup: &Setup) {
-    let sweep = Sweep {
-        batch: PageSize::MAX,
-        feed_retention: None,
+#[tokio::test]
+async fn p1_p5_the_same_through_a_pooler() {
+    let scenario = FailScenario::setup();
+    let commits = |write| match operation(write) {
+        ("commit", _) => points(write),
+        _ => Vec::new(),
     };
-    once("sweep", "before_send");
-    let error = setup.store.sweep(sweep).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    assert_eq!(setup.store.sweep(sweep).await.unwrap(), 0);
+    failing::walk(&Way::PgBouncer, commits).await;
+    scenario.teardown();
+}
+
+#[tokio::test]
+async fn p5_what_stays_unknown_is_told_so_and_settled_later() {
+    let scenario = FailScenario::setup();
+    let points = points(Write::Create);
+    let written = points.iter().find(|point| point.written).unwrap();
+    failing::outlast_the_engine(&Way::Named, written).await;
+    scenario.teardown();
+}
+
+/// The words that follow a mark in the adapter's source, up to a quote.
+fn declared(mark: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut words = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let text = text.split_whitespace().collect::<Vec<_>>().join("");
+        for rest in text.split(mark).skip(1) {
+            words.insert(rest.split('"').next().unwrap().to_owned());
+        }
+    }
+    words
+}
+
+#[test]
+fn every_point_of_every_write_is_taken() {
+    let operations: BTreeSet<String> = Write::ALL.map(|w| operation(w).0.to_owned()).into();
+    assert_eq!(declared("Call::write(\""), operations);
+    let points: BTreeSet<String> = POINTS.map(|(point, _)| point.to_owned()).into();
+    assert_eq!(declared("\"postgres::{operation}::"), points);
+}
+
+#[tokio::test]
+async fn p1_p2_a_task_that_dies_around_a_commit_leaves_all_of_it_or_nothing() {
+    for (point, written) in POINTS {
+        let scenario = FailScenario::setup();
+        let setup = Setup::new(&Way::Named).await;
+        let acme = setup.create("acme").await;
+        let change = setup.change(&acme, &patch("plan", "gold"));
+        let change = change.with_key(Some(key("k", "r")));
+        fail::cfg(format!("postgres::commit::{point}"), "1*panic->off").unwrap();
+        let first = setup.store.commit(&change).await;
+        assert_eq!(first.unwrap_err().effect(), Written::Unknown, "{point}");
+        let revision = acme.revision.get() + u64::from(written);
+        assert_eq!(setup.tenant(acme.id).await.revision.get(), revision);
+        setup.write(&change).await;
+        assert_eq!(setup.history(acme.id).await.len(), 2);
+        let findings = tenure::check::verify(&*setup.store, acme.id).await.unwrap();
+        assert!(findings.is_empty(), "{findings:#?}");
+        scenario.teardown();
+    }
 }
