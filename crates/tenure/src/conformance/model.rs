@@ -305,6 +305,13 @@ async fn worker(number: u64, setup: Arc<Setup>, writing: Arc<AtomicU64>) -> Vec<
     }
 }
 
+/// Lets whoever else is ready go first, for a while.
+async fn stand_back(turns: u32) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Does the work of one lease; whether it was accepted.
 async fn work(setup: &Setup, lease: &Lease) -> bool {
     let loaded = setup
@@ -313,6 +320,8 @@ async fn work(setup: &Setup, lease: &Lease) -> bool {
         .await
         .unwrap();
     let mut tenant = loaded.record.unwrap().tenant;
+    // The work takes a while; meanwhile, someone may want something else.
+    stand_back(1_000).await;
     if tenant.is_at_rest() {
         return setup
             .store
@@ -362,7 +371,7 @@ fn of(tenant: &Tenant, outcome: Outcome) -> Report {
 pub async fn p7_no_wake_up_is_lost_among_writers_and_dying_workers(factory: &dyn Factory) {
     let setup = Arc::new(Setup::new(factory).await);
     let mut ids = Vec::new();
-    for n in 0..5 {
+    for n in 0..24 {
         ids.push(setup.create(&format!("t{n}")).await.id);
     }
     let writing = Arc::new(AtomicU64::new(4));
@@ -370,23 +379,27 @@ pub async fn p7_no_wake_up_is_lost_among_writers_and_dying_workers(factory: &dyn
         let (setup, writing, ids) = (Arc::clone(&setup), Arc::clone(&writing), ids.clone());
         async move {
             let mut dice = Dice::new(number);
-            for _ in 0..12 {
+            for _ in 0..24 {
                 let id = *dice.pick(&ids);
-                let command = match dice.below(3) {
-                    0 => Command::Suspend,
-                    1 => Command::Resume,
-                    _ => super::patch("n", setup.tick()),
+                let commands = match dice.below(4) {
+                    0 => vec![Command::Suspend],
+                    1 => vec![Command::Resume],
+                    2 => vec![super::patch("n", setup.tick())],
+                    // Wakes the work of a tenant, though it may rest.
+                    _ => vec![Command::Hold, Command::Release],
                 };
-                let request = setup.request(TenantRef::Id(id), command);
-                setup.engine.execute(&request).await.unwrap();
-                setup.store.idle(Duration::from_millis(1)).await;
+                for command in commands {
+                    let request = setup.request(TenantRef::Id(id), command);
+                    setup.engine.execute(&request).await.unwrap();
+                }
+                stand_back(256).await;
             }
             writing.fetch_sub(1, Ordering::SeqCst);
         }
     });
     let workers = (0..3).map(|number| worker(number, Arc::clone(&setup), Arc::clone(&writing)));
     let all = async { tokio::join!(together(writers), together(workers)) };
-    let (_, sinks) = tokio::time::timeout(Duration::from_mins(1), all)
+    let (_, sinks) = tokio::time::timeout(Duration::from_secs(30), all)
         .await
         .unwrap();
     // Who was first is known to the store alone, but no fence can have served two.

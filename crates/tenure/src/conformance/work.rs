@@ -249,7 +249,12 @@ pub async fn attempts_count_failures_and_begin_anew_on_progress(factory: &dyn Fa
     let lease = setup.claim_one(id, HOUR).await;
     assert_eq!(lease.attempt, 4);
     release(&setup, &lease, Wake::Now).await;
-    assert_eq!(setup.work(id).await.attempts, 0);
+    let work = setup.work(id).await;
+    assert_eq!(
+        (work.attempts, work.last_error),
+        (0, None),
+        "in order again"
+    );
 
     for (step, command) in [patch("n", 1), Command::Delete].into_iter().enumerate() {
         let lease = setup.claim_one(id, HOUR).await;
