@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Factory, Setup, applied, change, key, patch, report, succeeded, together};
 use crate::{
-    Change, Command, Commit, Engine, Operation, Outcome, Revision, State, Tenant, TenantRef, Under,
-    decide,
+    Change, Command, Commit, Engine, Fence, Operation, Outcome, Revision, State, Tenant, TenantRef,
+    Under, Wanted, decide,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -21,6 +21,7 @@ macro_rules! conformance_cases_races {
             p4_a_stale_revision_writes_nothing,
             p4_a_revision_that_is_not_there_yet_writes_nothing,
             p4_another_change_at_the_same_revision_is_a_conflict,
+            the_first_thing_in_the_way_is_the_answer,
             p4_of_many_changes_at_one_revision_exactly_one_is_written,
             p4_of_many_creations_of_one_name_exactly_one_is_written,
             p4_writers_that_decide_again_lose_nothing,
@@ -102,6 +103,57 @@ pub async fn p4_another_change_at_the_same_revision_is_a_conflict(factory: &dyn 
         "{answer:?}"
     );
     assert_eq!(setup.history(tenant.id).await.last(), Some(first.line()));
+}
+
+pub async fn the_first_thing_in_the_way_is_the_answer(factory: &dyn Factory) {
+    let setup = Setup::new(factory).await;
+    let used = || Some(key("used", "request"));
+    let creation = setup.creation(setup.wanted("acme")).with_key(used());
+    let tenant = setup.write(&creation).await;
+    let moved = setup.command(&tenant, &patch("plan", "gold")).await;
+    let absent = setup.creation(setup.wanted("absent"));
+    let create = |wanted| setup.creation(wanted).with_key(used());
+    let change = |of: &Tenant| {
+        let under = Under {
+            fence: Fence::new(7),
+            release: true,
+        };
+        setup
+            .change(of, &patch("plan", "iron"))
+            .under(under)
+            .with_key(used())
+    };
+    let answers = [
+        (
+            create(Wanted {
+                id: tenant.id,
+                ..setup.wanted("acme")
+            }),
+            Commit::IdTaken,
+        ),
+        (create(setup.wanted("acme")), Commit::NameTaken),
+        (create(setup.wanted("new")), Commit::KeyUsed),
+        (change(absent.tenant()), Commit::NotFound),
+        (
+            change(&tenant),
+            Commit::Conflict {
+                actual: moved.revision,
+            },
+        ),
+        (change(&moved), Commit::LeaseLost),
+    ];
+    for (change, expected) in answers {
+        let answer = setup.store.commit(&change).await;
+        assert!(
+            matches!(&answer, Ok(answer) if *answer == expected),
+            "{expected:?}: {answer:?}"
+        );
+    }
+    // And before all of them: it was written already.
+    assert_eq!(
+        applied(setup.store.commit(&creation).await),
+        Revision::new(1)
+    );
 }
 
 /// Commits all of these at once, over every store there is; gives the answers in order.
