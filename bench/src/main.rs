@@ -10,7 +10,6 @@
     clippy::as_conversions,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "a program for people at a terminal: what goes wrong ends it, and it rounds numbers"
 )]
 
@@ -22,10 +21,6 @@ mod sqlite;
 mod work;
 
 #[path = "../../crates/tenure-postgres/tests/support/mod.rs"]
-#[expect(
-    clippy::duplicate_mod,
-    reason = "the tests' own server is the bench's too"
-)]
 mod support;
 
 use std::time::Duration;

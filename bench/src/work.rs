@@ -12,7 +12,7 @@ pub(crate) fn document() -> Document {
     Document::parse(&text).unwrap()
 }
 
-/// A new UUIDv7.
+/// A new id.
 #[expect(
     clippy::disallowed_methods,
     reason = "the bench is the caller that brings the ids"

@@ -38,10 +38,10 @@ FROM tenants AS t, unnest(ARRAY[t.desired, t.observed]) AS d (hash);
 INSERT INTO labels (tenant_id, key, value)
 SELECT t.tenant_id, k, CASE k
     WHEN 'tier' THEN CASE WHEN right(t.name, 1) = '7' THEN 'gold' ELSE 'silver' END
-    WHEN 'customer' THEN t.name
+    WHEN 'client' THEN t.name
     ELSE 'value-' || right(t.name, 2)
 END
-FROM tenants AS t, unnest(ARRAY['tier', 'customer', 'cell', 'region']) AS k;
+FROM tenants AS t, unnest(ARRAY['tier', 'client', 'cell', 'region']) AS k;
 
 INSERT INTO conditions (tenant_id, condition)
 SELECT t.tenant_id, c

@@ -15,7 +15,7 @@ async fn p11_updates_of_tenants_stay_within_their_page() {
     let setup = Setup::new(&Way::Named).await;
     let mut tenants = Vec::new();
     for n in 0..60 {
-        tenants.push(setup.lead_to(&format!("customer-{n}"), State::Ready).await);
+        tenants.push(setup.lead_to(&format!("client-{n}"), State::Ready).await);
     }
     for round in 0..10 {
         for tenant in &mut tenants {

@@ -134,7 +134,10 @@ fn unescaped(text: &str) -> Option<String> {
 pub(crate) fn actor(headers: &HeaderMap) -> Result<Actor, Problem> {
     let text = one(headers, &TENURE_ACTOR)?.unwrap_or("user:anonymous");
     if !text.starts_with("user:") {
-        return Err(Problem::invalid("header tenure-actor", "must be user: and a name"));
+        return Err(Problem::invalid(
+            "header tenure-actor",
+            "must be user: and a name",
+        ));
     }
     text.parse()
         .map_err(|invalid: tenure::Invalid| Problem::invalid("header tenure-actor", invalid.rule()))

@@ -1,37 +1,15 @@
 //! `kill -9` at random moments: whatever was being done, starting again ends in order.
 
-use tenure_server::ids::{IdSource as _, SystemIds};
-
+use crate::dice::Dice;
 use crate::support::{Background, Project, tenure};
 
 /// How often it is killed.
 const KILLS: u64 = 6;
 
-/// Random numbers that follow from a seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
 #[test]
 fn p2_p8_up_survives_being_killed_at_any_moment() {
-    let seed = std::env::var_os("TENURE_TEST_SEED").map_or_else(
-        || SystemIds.fresh().as_u64_pair().1,
-        |seed| {
-            seed.to_string_lossy()
-                .parse()
-                .expect("TENURE_TEST_SEED is a number")
-        },
-    );
-    println!("seed {seed}: repeat with TENURE_TEST_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::cast();
+    println!("seed {0}: repeat with TENURE_TEST_SEED={0}", dice.seed);
     let project = Project::example();
     let manifest = project.read("tenants.yaml");
     for round in 1..=KILLS {

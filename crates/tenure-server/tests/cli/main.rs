@@ -7,6 +7,7 @@
 
 mod commands;
 mod crash;
+mod dice;
 mod manifests;
 mod support;
 mod up;
