@@ -1,6 +1,6 @@
 //! Those who write and read while the server is killed, and write down what they are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::Write as _;
@@ -45,7 +45,6 @@ pub(crate) struct Run {
     pub(crate) address: watch::Sender<Option<String>>,
     acknowledged: watch::Sender<u64>,
     unknown: AtomicU64,
-    replayed: AtomicU64,
     stopped: watch::Sender<bool>,
 }
 
@@ -53,12 +52,10 @@ impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let acknowledged = *self.acknowledged.borrow();
         let unknown = self.unknown.load(Ordering::Relaxed);
-        let replayed = self.replayed.load(Ordering::Relaxed);
         let seconds = self.began.elapsed().as_secs_f32();
         write!(
             f,
-            "{acknowledged} changes acknowledged after {seconds:.1} s, {unknown} answers lost, \
-             {replayed} requests found carried out when sent again"
+            "{acknowledged} changes acknowledged and {unknown} answers lost after {seconds:.1} s"
         )
     }
 }
@@ -70,7 +67,6 @@ impl Run {
             address: watch::Sender::new(None),
             acknowledged: watch::Sender::new(0),
             unknown: AtomicU64::new(0),
-            replayed: AtomicU64::new(0),
             stopped: watch::Sender::new(false),
         })
     }
@@ -151,6 +147,14 @@ struct Intent {
     body: Option<Value>,
 }
 
+/// What a writer leaves behind.
+pub(crate) struct Written {
+    /// Its log, as JSON lines.
+    pub(crate) log: PathBuf,
+    /// What it was told to have been answered before.
+    pub(crate) replayed: BTreeSet<Uuid>,
+}
+
 /// Wants one thing after the other, and sends each until it knows what became of it.
 pub(crate) struct Writer {
     number: u64,
@@ -158,8 +162,8 @@ pub(crate) struct Writer {
     dice: Dice,
     run: Arc<Run>,
     http: Http,
-    path: PathBuf,
     log: File,
+    written: Written,
 }
 
 impl Writer {
@@ -172,17 +176,20 @@ impl Writer {
             run: Arc::clone(run),
             http: http(),
             log: File::create(&path).unwrap(),
-            path,
+            written: Written {
+                log: path,
+                replayed: BTreeSet::new(),
+            },
         }
     }
 
-    /// Writes until the run is stopped; where its log is.
-    pub(crate) async fn write(mut self) -> PathBuf {
+    /// Writes until the run is stopped.
+    pub(crate) async fn write(mut self) -> Written {
         while !self.run.is_stopped() {
             let intent = self.intent();
             self.settle(&intent).await;
         }
-        self.path
+        self.written
     }
 
     fn intent(&mut self) -> Intent {
@@ -251,7 +258,7 @@ impl Writer {
                 .as_ref()
                 .is_some_and(|reply| reply.effect == "replayed")
             {
-                self.run.replayed.fetch_add(1, Ordering::Relaxed);
+                self.written.replayed.insert(intent.id);
             }
             let Learned {
                 outcome,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 
 use tenure::check::{
     ClientLog, Entry, Finding, Histories, Seen, converge, durable, feed, feed_order, histories,
@@ -10,6 +9,8 @@ use tenure::check::{
 };
 use tenure::{Hash, Line, PageSize, Record, Revision, State, Store, TenantId};
 use uuid::Uuid;
+
+use super::clients::Written;
 
 /// All that is known of a run.
 pub(crate) struct Evidence {
@@ -19,6 +20,8 @@ pub(crate) struct Evidence {
     /// gives an id of its own to each send.
     histories: Histories,
     log: ClientLog,
+    /// What was found to have been carried out when it was sent again.
+    replayed: BTreeSet<Uuid>,
     /// What the reader of the feed saw.
     read: Vec<Line>,
     records: Vec<Record>,
@@ -36,8 +39,9 @@ impl fmt::Display for Evidence {
         let (sent, acknowledged) = (entries.len(), acknowledged(&self.log).count());
         write!(
             f,
-            "{sent} requests, {repeated} of them repeats, {acknowledged} acknowledged changes; {} tenants, \
-             {living} of them living, {lines} lines of history, {} operations",
+            "{sent} requests, {repeated} of them repeats, {} answered before; {acknowledged} acknowledged \
+             changes; {} tenants, {living} of them living, {lines} lines of history, {} operations",
+            self.replayed.len(),
             self.records.len(),
             self.operations.len(),
         )
@@ -47,16 +51,18 @@ impl fmt::Display for Evidence {
 impl Evidence {
     pub(crate) async fn gather(
         store: &dyn Store,
-        logs: &[PathBuf],
+        writers: &[Written],
         read: Vec<Line>,
         operations: &str,
     ) -> Self {
         let kept = histories(store).await.unwrap();
         let histories = by_intent(&kept);
         let mut log = ClientLog::new();
-        for path in logs {
-            let text = std::fs::read_to_string(path).unwrap();
+        let mut replayed = BTreeSet::new();
+        for writer in writers {
+            let text = std::fs::read_to_string(&writer.log).unwrap();
             log.extend(ClientLog::from_json_lines(&text).unwrap());
+            replayed.extend(&writer.replayed);
         }
         let ids: Vec<TenantId> = kept.keys().copied().collect();
         let mut records = Vec::new();
@@ -65,11 +71,12 @@ impl Evidence {
         }
         let mut verified = Vec::new();
         let all = verify_all(store, |progress| {
-            verified.extend_from_slice(progress.findings)
+            verified.extend_from_slice(progress.findings);
         });
         all.await.unwrap();
         Self {
-            log: resolved(&log, &histories),
+            log: resolved(&log, &replayed, &histories),
+            replayed,
             kept,
             histories,
             read,
@@ -251,11 +258,12 @@ fn is_repeat(entries: &[Entry], entry: &Entry) -> bool {
 
 /// The log, with what clients could not know when they wrote it down.
 ///
-/// - The answer to a repeat does not say whether the first send changed anything. Where the line
-///   that it shows is another's, it had found all as it asked, back when it was sent first.
+/// - An answer that was given before does not say whether it told of a change then. Where the line
+///   that it shows is another's, all was as asked, back when it was sent first. The first send can
+///   be answered so too: the server sends again by itself what its database may have lost.
 /// - Which tenant a lost answer was about.
 /// - What was refused in the end has had no effect at any of its sends.
-fn resolved(log: &ClientLog, histories: &Histories) -> ClientLog {
+fn resolved(log: &ClientLog, replayed: &BTreeSet<Uuid>, histories: &Histories) -> ClientLog {
     let mut made: BTreeMap<Uuid, &Line> = BTreeMap::new();
     for line in histories.values().flatten() {
         made.insert(line.request_id, line);
@@ -276,8 +284,7 @@ fn resolved(log: &ClientLog, histories: &Histories) -> ClientLog {
                 entry.tenant = made.get(&id).map_or(entry.tenant, |line| line.tenant);
             }
             Seen::Acknowledged { revision, hash }
-                if first[&id] < entry.called
-                    && is_anothers(histories, &entry, (revision, hash)) =>
+                if replayed.contains(&id) && is_anothers(histories, &entry, (revision, hash)) =>
             {
                 entry.outcome = Seen::Read { revision };
                 entry.called = first[&id];

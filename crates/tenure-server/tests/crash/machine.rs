@@ -23,10 +23,6 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    pub(crate) async fn in_a_file() -> Self {
-        Self::File
-    }
-
     pub(crate) async fn in_a_cluster() -> Self {
         Self::Cluster(Cluster::start(&ClusterOptions::default().durable()).await)
     }
@@ -43,7 +39,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Writes the configuration, migrates, and starts the server.
-    pub(crate) async fn start(kept: Kept, run: &Run) -> Self {
+    pub(crate) fn start(kept: Kept, run: &Run) -> Self {
         let mut machine = Self {
             server: None,
             kept,

@@ -39,19 +39,19 @@ const CONVERGENCE_MAX: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p2_p3_p5_what_was_acknowledged_survives_any_crash_of_the_server_on_sqlite() {
-    survive(Kept::in_a_file).await;
+    survive(Kept::File).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p2_p3_p5_what_was_acknowledged_survives_any_crash_of_server_and_database_on_postgres() {
-    survive(Kept::in_a_cluster).await;
+    survive(Kept::in_a_cluster().await).await;
 }
 
-async fn survive(kept: impl AsyncFnOnce() -> Kept) {
+async fn survive(kept: Kept) {
     let mut dice = Dice::cast();
     println!("seed {0}: repeat with TENURE_TEST_SEED={0}", dice.seed);
     let run = Run::begin();
-    let mut machine = Machine::start(kept().await, &run).await;
+    let mut machine = Machine::start(kept, &run);
     let mut writers = JoinSet::new();
     for number in 1..=WRITERS {
         let writer = Writer::new(number, dice.next(), &run, machine.folder());
