@@ -1,5 +1,5 @@
 -- A tenant, then its history, each in a commit of its own.
 INSERT INTO wide_tenants (id, name, status, desired)
-VALUES (lpad(to_hex(:r), 32, '0')::uuid, 't' || :r, 'requested', ':document');
+VALUES (lpad(to_hex(:r::bigint), 32, '0')::uuid, 't' || :r::bigint, 'requested', ':document');
 INSERT INTO wide_history (tenant_id, to_status, reason, triggered_by, snapshot)
-VALUES (lpad(to_hex(:r), 32, '0')::uuid, 'requested', 'Requested', 'user:bench', ':document');
+VALUES (lpad(to_hex(:r::bigint), 32, '0')::uuid, 'requested', 'Requested', 'user:bench', ':document');

@@ -28,7 +28,7 @@ fn bind(statement: &str, values: &[&str]) -> String {
     text
 }
 
-const ID: &str = "lpad(to_hex(:r), 32, '0')::uuid";
+const ID: &str = "lpad(to_hex(:r::bigint), 32, '0')::uuid";
 const HASH: &str = "decode(repeat('ab', 32), 'hex')";
 
 impl Script {
@@ -49,7 +49,7 @@ impl Script {
                 "NULL",
                 "NULL",
                 "NULL",
-                "'t' || :r",
+                "'t' || :r::bigint",
                 "'default'",
                 "'requested'",
                 "'Requested'",
@@ -57,7 +57,7 @@ impl Script {
                 "'user:bench'",
                 "'Requested'",
                 "''",
-                ID,
+                "gen_random_uuid()",
                 &format!("ARRAY[{HASH}]"),
                 &body,
                 "'{}'",
@@ -85,7 +85,7 @@ impl Script {
         let text = bind(
             &statement,
             &[
-                "(SELECT b.tenant_id FROM bench_ids AS b WHERE b.n = :n)",
+                "(SELECT b.tenant_id FROM bench_ids AS b WHERE b.n = :n::int)",
                 "1",
                 "'ready'",
                 "now()",
@@ -135,7 +135,7 @@ impl Script {
         let statement = include_str!("../../crates/tenure-postgres/sql/get_by_name.sql");
         let text = bind(
             statement,
-            &["(SELECT b.name FROM bench_ids AS b WHERE b.n = :n)"],
+            &["(SELECT b.name FROM bench_ids AS b WHERE b.n = :n::int)"],
         );
         Self {
             text: format!("\\set n random(1, {tenants})\n{text}"),
@@ -184,7 +184,8 @@ impl Script {
         });
         found.unwrap_or_else(|| {
             panic!(
-                "pgbench failed:\n{text}\n{}",
+                "pgbench failed on\n{}\n{text}\n{}",
+                self.text,
                 String::from_utf8_lossy(&output.stderr)
             )
         })

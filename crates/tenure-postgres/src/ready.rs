@@ -99,10 +99,10 @@ fn judge_row(row: &tokio_postgres::Row) -> Result<Readiness, StoreError> {
         min_writer: level(2)?,
     };
     let read_only: bool = row.try_get(3).map_err(|e| judge(&e, Sent::Harmless))?;
-    let verdict = Readiness::judge(levels, LOWEST, HIGHEST);
-    Ok(if verdict.is_ready() && read_only {
-        Readiness::ReadOnly
-    } else {
-        verdict
+    let durable: bool = row.try_get(4).map_err(|e| judge(&e, Sent::Harmless))?;
+    Ok(match Readiness::judge(levels, LOWEST, HIGHEST) {
+        Readiness::Ready { .. } if read_only => Readiness::ReadOnly,
+        Readiness::Ready { .. } if !durable => Readiness::NotDurable,
+        verdict => verdict,
     })
 }

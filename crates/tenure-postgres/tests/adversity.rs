@@ -252,6 +252,24 @@ async fn a_database_that_takes_no_writes_says_so_and_is_read() {
 }
 
 #[tokio::test]
+async fn p2_a_database_that_acknowledges_too_early_is_not_written() {
+    let held = Held::new().await;
+    held.let_go().await;
+    held.alter_database("synchronous_commit = off").await;
+    let store = held
+        .place
+        .store(|options| options.readiness_ttl = Duration::ZERO);
+    assert_eq!(store.readiness().await, Readiness::NotDurable);
+    let error = store.commit(&held.change).await.unwrap_err();
+    let refused = StoreError::NotReady(Readiness::NotDurable);
+    assert_eq!(error.to_string(), refused.to_string());
+    held.alter_database("synchronous_commit = on").await;
+    let store = held.place.store(|_| ());
+    let applied = store.commit(&held.change).await.unwrap();
+    assert_eq!(applied, Commit::Applied { revision: SECOND });
+}
+
+#[tokio::test]
 async fn a_statement_that_went_stale_is_prepared_anew() {
     let setup = Setup::new(&Way::Named).await;
     let tenant = setup.create("acme").await;

@@ -32,6 +32,8 @@ pub enum Readiness {
     },
     /// It can be read but not written.
     ReadOnly,
+    /// It would acknowledge what a crash can take back.
+    NotDurable,
     /// It does not answer.
     Unreachable {
         /// Why, without hosts or secrets.
@@ -91,6 +93,10 @@ impl fmt::Display for Readiness {
                  run a newer tenure"
             ),
             Self::ReadOnly => f.write_str("the database takes no writes; connect to the primary"),
+            Self::NotDurable => f.write_str(
+                "the database acknowledges writes before they are on disk; set synchronous_commit \
+                 to on for this role and database",
+            ),
             Self::Unreachable { why } => write!(f, "the database does not answer: {why}"),
         }
     }

@@ -69,9 +69,9 @@ mod lockstep;
 mod memory;
 pub mod model;
 pub mod queries;
-mod trace;
 pub mod races;
 pub mod repeats;
+mod trace;
 pub mod work;
 
 pub use crate::store_conformance;
