@@ -5,5 +5,5 @@ WHERE id = (SELECT b.id FROM wide_ids AS b WHERE b.n = :n::int) AND version >= 1
 INSERT INTO wide_history (tenant_id, from_status, to_status, reason, triggered_by, snapshot)
 VALUES (
     (SELECT b.id FROM wide_ids AS b WHERE b.n = :n::int),
-    'updating', 'ready', 'Updated', 'user:bench', ':document'
+    'updating', 'ready', 'Updated', 'bench', ':document'
 );

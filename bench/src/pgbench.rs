@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use tenure::Document;
+
 use crate::support;
 
 /// A statement for pgbench: a script, and what it is called.
@@ -29,6 +31,8 @@ fn bind(statement: &str, values: &[&str]) -> String {
 }
 
 const ID: &str = "lpad(to_hex(:r::bigint), 32, '0')::uuid";
+/// In two pieces, because pgbench takes `:bench` for a variable, even within quotes.
+const ACTOR: &str = "'user:' || 'bench'";
 const HASH: &str = "decode(repeat('ab', 32), 'hex')";
 
 impl Script {
@@ -54,7 +58,7 @@ impl Script {
                 "'requested'",
                 "'Requested'",
                 "''",
-                "'user:bench'",
+                ACTOR,
                 "'Requested'",
                 "''",
                 "gen_random_uuid()",
@@ -78,7 +82,8 @@ impl Script {
     /// `commit_update.sql` of a change of state, as the library sends it.
     ///
     /// A script can't know a tenant's revision, so it takes the one that it finds; nothing else differs.
-    pub(crate) fn transition(tenants: u64) -> Self {
+    pub(crate) fn transition(document: &Document, tenants: u64) -> Self {
+        let hash = format!("decode('{}', 'hex')", document.hash());
         let statement = include_str!("../../crates/tenure-postgres/sql/commit_update.sql")
             .replace("t.revision = $2 AND", "t.revision >= $2 AND")
             .replace("revision = $2 + 1", "revision = t.revision + 1");
@@ -94,14 +99,14 @@ impl Script {
                 "true",
                 "1",
                 "1",
-                HASH,
-                HASH,
+                &hash,
+                &hash,
                 "NULL",
                 "NULL",
                 HASH,
                 "now()",
                 "NULL",
-                "'user:bench'",
+                ACTOR,
                 "'state'",
                 "'ready'",
                 "'Updated'",

@@ -205,7 +205,7 @@ impl Bench {
 
     async fn transitions(&self, callers: usize) -> f64 {
         let document = work::document();
-        let ours = Script::transition(self.plan.tenants);
+        let ours = Script::transition(&document, self.plan.tenants);
         let theirs = Script::two_autocommits_transition(document.as_str(), self.plan.tenants);
         let mut library = Speeds::new("library");
         let mut pgbench = Speeds::new("pgbench");
