@@ -81,12 +81,16 @@ impl Script {
 
     /// `commit_update.sql` of a change of state, as the library sends it.
     ///
-    /// A script can't know a tenant's revision, so it takes the one that it finds; nothing else differs.
+    /// A script can't know a tenant's revision and state, so it takes those that it finds; nothing
+    /// else differs.
     pub(crate) fn transition(document: &Document, tenants: u64) -> Self {
         let hash = format!("decode('{}', 'hex')", document.hash());
         let statement = include_str!("../../crates/tenure-postgres/sql/commit_update.sql")
             .replace("t.revision = $2 AND", "t.revision >= $2 AND")
-            .replace("revision = $2 + 1", "revision = t.revision + 1");
+            .replace(
+                "revision = $2 + 1, state = $3",
+                "revision = t.revision + 1, state = t.state",
+            );
         let text = bind(
             &statement,
             &[
@@ -180,6 +184,9 @@ impl Script {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
+        // A client whose statement fails leaves, and the others' speed would pass for all of theirs.
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("aborted"), "pgbench lost a client:\n{said}");
         let found = text.lines().find_map(|line| {
             line.strip_prefix("tps = ")?
                 .split(' ')

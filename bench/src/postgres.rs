@@ -32,7 +32,9 @@ pub(crate) async fn measure(plan: Plan) {
     let bench = Bench::new(plan).await;
     let mut ratios = Vec::new();
     for callers in CALLERS {
+        bench.settle().await;
         ratios.push(bench.creates(callers).await);
+        bench.settle().await;
         ratios.push(bench.transitions(callers).await);
         ratios.push(bench.gets(callers).await);
     }
@@ -128,6 +130,13 @@ impl Bench {
         for statement in fill.split(';') {
             self.client.batch_execute(statement).await.unwrap();
         }
+    }
+
+    /// Brings the planner's statistics up to date: pgbench plans anew each time it starts, while the
+    /// library keeps the plans that its connections have.
+    async fn settle(&self) {
+        self.client.batch_execute("VACUUM ANALYZE").await.unwrap();
+        self.client.batch_execute("CHECKPOINT").await.unwrap();
     }
 
     fn pgbench(&self, script: &Script, callers: usize) -> f64 {
@@ -264,6 +273,9 @@ impl Bench {
     async fn count(&self) {
         let commands = 2_000_u64;
         let document = work::document();
+        self.settle().await;
+        // What the sessions before this counted arrives late; the second reading is after it.
+        Counters::read(&self.client).await;
         let before = Counters::read(&self.client).await;
         for _ in 0..commands {
             self.store.commit(&work::create(&document)).await.unwrap();
