@@ -60,6 +60,8 @@ pub(crate) fn ready(requested: &Tenant) -> [Change; 2] {
             generation: tenant.generation,
             running: tenant.running,
             outcome,
+            steps: Vec::new(),
+            policy: tenure::Policy::default(),
         };
         match tenure::decide_report(tenant, &report, &context()) {
             Decision::Change(change) => *change,

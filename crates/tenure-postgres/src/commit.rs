@@ -192,7 +192,7 @@ async fn update(
 pub(crate) fn after(wake: Wake) -> Option<i64> {
     match wake {
         Wake::Now => Some(0),
-        Wake::After(wait) => Some(micros(wait)),
+        Wake::After(wait) | Wake::Check(wait) => Some(micros(wait)),
         Wake::Never | Wake::Unchanged => None,
     }
 }

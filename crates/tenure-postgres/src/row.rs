@@ -171,6 +171,8 @@ pub(crate) fn tenant(columns: &mut Columns<'_>) -> Result<Tenant> {
         reason: summary.reason,
         message: summary.message,
         conditions: details.conditions,
+        steps: details.steps,
+        waivers: details.waivers,
         revision: summary.revision,
         created_at: summary.created_at,
         updated_at: summary.updated_at,

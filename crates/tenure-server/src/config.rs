@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tenure::{ClassName, RetryPolicy};
+use tenure::{ClassName, Policy, RetryPolicy};
 use toml::de::{DeTable, DeValue};
 
 /// The name of the file.
@@ -53,8 +53,8 @@ pub struct Class {
     pub deadline: Duration,
     /// How long a lease runs without being renewed.
     pub lease: Duration,
-    /// How often, and how soon, a failed operation is tried again.
-    pub retry: RetryPolicy,
+    /// How its tenants are treated.
+    pub policy: Policy,
 }
 
 /// A program to run: nothing here comes from a tenant, and no shell reads it.
@@ -259,7 +259,10 @@ impl FileClass {
                 Duration::from_mins(5),
             )?,
             lease: seconds("lease_seconds", self.lease_seconds, Duration::from_secs(30))?,
-            retry,
+            policy: Policy {
+                retry,
+                ..Policy::default()
+            },
         })
     }
 }

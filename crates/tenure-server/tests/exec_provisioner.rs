@@ -117,7 +117,7 @@ impl Scene {
             },
             deadline: self.deadline,
             lease: Duration::from_secs(30),
-            retry: tenure::RetryPolicy::default(),
+            policy: tenure::Policy::default(),
         })
     }
 

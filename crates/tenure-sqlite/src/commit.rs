@@ -204,7 +204,7 @@ fn write_line(db: &Connection, change: &Change) -> Result<()> {
 pub(crate) fn due(wake: Wake, now: Timestamp) -> Option<i64> {
     match wake {
         Wake::Now => Some(now.as_micros()),
-        Wake::After(wait) => Some(now.plus(wait).as_micros()),
+        Wake::After(wait) | Wake::Check(wait) => Some(now.plus(wait).as_micros()),
         Wake::Never | Wake::Unchanged => None,
     }
 }

@@ -201,6 +201,8 @@ fn documented(columns: &mut Columns<'_>) -> Result<Tenant> {
         reason: facts.reason,
         message: facts.message,
         conditions: details.conditions,
+        steps: details.steps,
+        waivers: details.waivers,
         revision: facts.revision,
         created_at: facts.created_at,
         updated_at: facts.updated_at,

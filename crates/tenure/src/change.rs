@@ -11,6 +11,8 @@ pub enum Wake {
     Now,
     /// After this long, by the store's clock.
     After(Duration),
+    /// After this long, by the store's clock, as routine: work that somebody waits for goes first.
+    Check(Duration),
     /// Not until something else wakes it.
     Never,
     /// As it was planned before.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Actor, Invalid, Message, Reason, Timestamp};
+use crate::{Actor, Difference, Invalid, Message, Reason, Timestamp};
 
 /// The kinds of condition, as lists filter by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub enum ConditionKind {
     Held,
     /// The state has lasted longer than its class allows.
     Overdue,
-    /// The last observation is too old to trust.
+    /// The last observation can't be trusted: since then, looking failed or saw nothing.
     Unknown,
 }
 
@@ -84,8 +84,24 @@ pub struct Failing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drifted {
-    /// The contradicting paths of `desired`, as JSON Pointers (RFC 6901), sorted.
-    pub paths: Vec<String>,
+    /// Where, with both values, sorted by path; at most
+    /// [`DIFFERENCES_MAX`](crate::drift::DIFFERENCES_MAX).
+    pub paths: Vec<Difference>,
+    /// Since when there was some drift without an observation in order between.
+    pub since: Timestamp,
+    /// It would have been corrected, but the class had no correction left in that hour.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub budget_spent: bool,
+}
+
+/// What is observed can't be trusted: the target could not be looked at, or nothing was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unknown {
+    /// Why, as the provisioner or the reconciler named it.
+    pub reason: Reason,
+    /// What happened, and what to do about it.
+    pub message: Message,
     /// Since when.
     pub since: Timestamp,
 }
@@ -126,9 +142,9 @@ pub struct Conditions {
     /// The state has lasted longer than its class allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue: Option<Since>,
-    /// The last observation is too old to trust.
+    /// The last observation can't be trusted: since then, looking failed or saw nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unknown: Option<Since>,
+    pub unknown: Option<Unknown>,
 }
 
 impl Conditions {

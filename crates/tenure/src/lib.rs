@@ -9,6 +9,7 @@ pub mod conformance;
 mod cursor;
 mod decide;
 mod document;
+pub mod drift;
 mod engine;
 mod error;
 mod history;
@@ -16,22 +17,26 @@ mod invalid;
 mod labels;
 mod lifecycle;
 mod names;
+mod pointer;
+mod policy;
 mod query;
 mod readiness;
 mod selector;
+mod step;
 mod store;
 mod tenant;
 mod time;
 
 pub use backoff::RetryPolicy;
 pub use change::{Change, IdempotencyKey, Under, Wake};
-pub use condition::{ConditionKind, Conditions, Drifted, Failing, Held, Since};
+pub use condition::{ConditionKind, Conditions, Drifted, Failing, Held, Since, Unknown};
 pub use cursor::Cursor;
 pub use decide::{
     Command, Context, Decision, Operation, Outcome, Refusal, RefusalCode, Report, Wanted,
     allowed_commands, decide, decide_report,
 };
 pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, Document, Hash};
+pub use drift::Difference;
 pub use engine::{Answer, Effect, Engine, EngineError, Reported, Request};
 pub use error::{Advice, Source, StoreError, Written};
 pub use history::{Kind, Line};
@@ -41,12 +46,15 @@ pub use lifecycle::State;
 pub use names::{
     Actor, ClassName, Fence, Generation, Message, Reason, Revision, TenantId, TenantName,
 };
+pub use pointer::Pointer;
+pub use policy::{Deadlines, DriftMode, DriftPolicy, ListsAs, Policy};
 pub use query::{Between, Direction, Filter, Page, PageSize, Query};
 pub use readiness::{Readiness, SchemaLevels};
 pub use selector::{Requirement, Selector};
+pub use step::{STEPS_MAX, Step, StepState};
 pub use store::{
     AsOf, Attempt, Capabilities, Changes, Commit, Facets, Freshness, HistoryQuery, Lease, Loaded,
     Prior, Queries, Record, Records, Result, Store, Sweep, TenantRef, Upkeep, Work, WorkFacts,
 };
-pub use tenant::{Details, Metadata, Summary, Tenant};
+pub use tenant::{Details, Metadata, Summary, Tenant, Waiver};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -183,6 +183,11 @@ impl Message {
         Self(String::new())
     }
 
+    /// Whether it says nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Makes a message of any text: control characters become spaces, what is too long is cut.
     ///
     /// For text that comes from elsewhere, such as a program's error output, and must not be lost.

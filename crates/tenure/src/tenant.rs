@@ -1,11 +1,11 @@
 //! A tenant: what it should be, what it is, and where it stands.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    Annotations, ClassName, Conditions, Document, Generation, Hash, Invalid, Labels, Message,
-    Reason, Revision, State, TenantId, TenantName, Timestamp,
+    Actor, Annotations, ClassName, Conditions, Document, Generation, Hash, Invalid, Labels,
+    Message, Pointer, Reason, Revision, State, Step, TenantId, TenantName, Timestamp,
 };
 
 /// The record of one tenant at one revision: exactly what folding its history gives.
@@ -46,6 +46,12 @@ pub struct Tenant {
     pub message: Message,
     /// What is the matter with it.
     pub conditions: Conditions,
+    /// How far its last operation came, if the provisioner told of steps. They stay when it ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// The paths whose drift does not count for a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
     /// Counts all changes.
     pub revision: Revision,
     /// When it was asked for.
@@ -83,18 +89,43 @@ impl Tenant {
         Document::from_value(&value).map(Some)
     }
 
-    /// Conditions and resources as one document, or `None` if there are neither.
+    /// Conditions, resources, steps and waivers as one document, or `None` if there are none.
     ///
     /// # Errors
     ///
     /// [`Invalid`] if together they are larger than a document may be.
     pub fn details(&self) -> Result<Option<Document>, Invalid> {
-        if self.conditions.is_empty() && self.resources.is_empty() {
+        let mut value = Map::new();
+        let mut put = |key: &str, part: Value| value.insert(key.to_owned(), part);
+        if !(self.conditions.is_empty() && self.resources.is_empty()) {
+            put("conditions", json!(self.conditions));
+            put("resources", json!(self.resources));
+        }
+        if !self.steps.is_empty() {
+            put("steps", json!(self.steps));
+        }
+        if !self.waivers.is_empty() {
+            put("waivers", json!(self.waivers));
+        }
+        if value.is_empty() {
             return Ok(None);
         }
-        let value = json!({"conditions": self.conditions, "resources": self.resources});
-        Document::from_value(&value).map(Some)
+        Document::from_value(&Value::Object(value)).map(Some)
     }
+}
+
+/// A path whose drift does not count for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// The place in `desired`, with all below it.
+    pub path: Pointer,
+    /// Until when.
+    pub until: Timestamp,
+    /// Who waived it.
+    pub by: Actor,
+    /// Why, in their words.
+    pub message: Message,
 }
 
 /// The inside of the document that [`Tenant::metadata`] writes, for stores to read back.
@@ -112,9 +143,17 @@ pub struct Metadata {
 #[serde(deny_unknown_fields)]
 pub struct Details {
     /// Conditions.
+    #[serde(default)]
     pub conditions: Conditions,
     /// Resources.
+    #[serde(default)]
     pub resources: Vec<String>,
+    /// Steps.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Waivers.
+    #[serde(default)]
+    pub waivers: Vec<Waiver>,
 }
 
 /// A tenant without its documents, as lists give it.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tenure::{
-    Command, Context, Decision, Document, Generation, Message, Operation, Outcome, Report,
-    RetryPolicy, State, Tenant, TenantId, Timestamp, Wanted, decide, decide_report,
+    Command, Context, Decision, Document, Generation, Message, Operation, Outcome, Policy, Report,
+    State, Tenant, TenantId, Timestamp, Wanted, decide, decide_report,
 };
 
 #[derive(Clone, Debug)]
@@ -85,7 +85,6 @@ fn outcome() -> impl Strategy<Value = Outcome> {
                 permanent,
                 retry_after: None,
                 attempt,
-                policy: RetryPolicy::default(),
             }
         ),
     ]
@@ -130,6 +129,8 @@ fn decided(tenant: &Tenant, act: &Act, context: &Context) -> Decision {
                 generation,
                 running: tenant.running,
                 outcome: outcome.clone(),
+                steps: Vec::new(),
+                policy: Policy::default(),
             };
             decide_report(tenant, &report, context)
         }

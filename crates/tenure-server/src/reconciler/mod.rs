@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{Actor, ClassName, Clock, Engine, PageSize, RetryPolicy, Sweep, SystemClock};
+use tenure::{Actor, ClassName, Clock, Engine, PageSize, Policy, Sweep, SystemClock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -64,8 +64,8 @@ pub struct ClassRunner {
     pub provisioner: Arc<dyn Provisioner>,
     /// How long a lease runs without being renewed.
     pub lease: Duration,
-    /// How often, and how soon, a failed operation is tried again.
-    pub retry: RetryPolicy,
+    /// How its tenants are treated.
+    pub policy: Policy,
 }
 
 /// What a reconciler needs beside the engine.
@@ -88,7 +88,7 @@ impl From<&Config> for Options {
         let runner = |class| ClassRunner {
             provisioner: Arc::new(ExecProvisioner::new(class)),
             lease: class.lease,
-            retry: class.retry,
+            policy: class.policy.clone(),
         };
         Self {
             classes: config

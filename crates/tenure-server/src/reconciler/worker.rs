@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::{
-    Attempt, Context, EngineError, Lease, Message, Operation, Outcome, RefusalCode, Report,
+    Attempt, Context, EngineError, Lease, Message, Operation, Outcome, Policy, RefusalCode, Report,
     Reported, State, Store, StoreError, Tenant, TenantRef, Wake,
 };
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     lease: Lease,
     length: Duration,
+    policy: Policy,
     /// Until when the lease surely runs, by this process's clock: it was claimed or renewed no later
     /// than its length before.
     sure_until: Instant,
@@ -47,6 +48,7 @@ impl Worker {
             shared,
             lease,
             length,
+            policy: Policy::default(),
             sure_until: claimed_at + length,
         }
     }
@@ -88,6 +90,9 @@ impl Worker {
             State::Deleting => Operation::Destroy,
             _ => Operation::Apply,
         };
+        if let Some(class) = self.shared.options.classes.get(&tenant.class) {
+            self.policy = class.policy.clone();
+        }
         let Some(tenant) = self.start(operation, tenant).await? else {
             return Ok(Over::Lost);
         };
@@ -98,13 +103,13 @@ impl Worker {
                 tenant.class, self.shared.holder
             ));
             return self
-                .report(operation, &tenant, Answer::Failed(failure), None)
+                .report(operation, &tenant, Answer::Failed(failure))
                 .await;
         };
         let Some(answer) = self.run(operation, &tenant, &class).await else {
             return Ok(Over::Lost);
         };
-        self.report(operation, &tenant, answer, Some(&class)).await
+        self.report(operation, &tenant, answer).await
     }
 
     /// Tells that the first operation of a tenant begins; `None` if the lease is lost.
@@ -116,7 +121,7 @@ impl Worker {
         if tenant.state != State::Requested {
             return Ok(Some(tenant));
         }
-        let report = report_of(operation, &tenant, Outcome::Started);
+        let report = report_of(operation, &tenant, Outcome::Started, &self.policy);
         match self.send(&report, false).await? {
             Reported::Written(tenant) => Ok(Some(*tenant)),
             Reported::NoNews => Ok(Some(tenant)),
@@ -195,7 +200,12 @@ impl Worker {
             return true;
         }
         let message = told.borrow_and_update().clone();
-        let report = report_of(operation, tenant, Outcome::Progressed { message });
+        let report = report_of(
+            operation,
+            tenant,
+            Outcome::Progressed { message },
+            &self.policy,
+        );
         match timeout_at(self.sure_until, self.send(&report, false)).await {
             Ok(Ok(Reported::LeaseLost)) => false,
             Ok(Ok(_)) => true,
@@ -214,7 +224,6 @@ impl Worker {
         operation: Operation,
         tenant: &Tenant,
         answer: Answer,
-        class: Option<&ClassRunner>,
     ) -> Result<Over, EngineError> {
         let outcome = match answer {
             Answer::Stopped => return self.release(&Attempt::Returned, Wake::Now).await,
@@ -227,9 +236,9 @@ impl Worker {
                 resources,
                 message,
             },
-            Answer::Failed(failure) => self.failed(failure, class),
+            Answer::Failed(failure) => self.failed(failure),
         };
-        let report = report_of(operation, tenant, outcome);
+        let report = report_of(operation, tenant, outcome, &self.policy);
         match self.send_while_it_lasts(&report).await {
             Ok(Reported::Written(_) | Reported::NoNews) => Ok(Over::Done),
             Ok(Reported::LeaseLost) => Ok(Over::Lost),
@@ -239,7 +248,7 @@ impl Worker {
                     "what the provisioner answered can't be recorded: {refusal}; correct the \
                      provisioner"
                 ));
-                let report = report_of(operation, tenant, self.failed(failure, class));
+                let report = report_of(operation, tenant, self.failed(failure), &self.policy);
                 match self.send_while_it_lasts(&report).await? {
                     Reported::LeaseLost => Ok(Over::Lost),
                     Reported::Written(_) | Reported::NoNews => Ok(Over::Done),
@@ -254,14 +263,13 @@ impl Worker {
         }
     }
 
-    fn failed(&self, failure: Failure, class: Option<&ClassRunner>) -> Outcome {
+    fn failed(&self, failure: Failure) -> Outcome {
         let Failure {
             reason,
             message,
             permanent,
             retry_after,
         } = failure;
-        let policy = class.map(|class| class.retry).unwrap_or_default();
         let attempt = self.lease.attempt;
         Outcome::Failed {
             reason,
@@ -269,7 +277,6 @@ impl Worker {
             permanent,
             retry_after,
             attempt,
-            policy,
         }
     }
 
@@ -333,12 +340,14 @@ impl Worker {
     }
 }
 
-fn report_of(operation: Operation, tenant: &Tenant, outcome: Outcome) -> Report {
+fn report_of(operation: Operation, tenant: &Tenant, outcome: Outcome, policy: &Policy) -> Report {
     Report {
         operation,
         generation: tenant.generation,
         running: tenant.running,
         outcome,
+        steps: Vec::new(),
+        policy: policy.clone(),
     }
 }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tenure::conformance::MemoryStore;
 use tenure::{
     Clock as _, Command, Context, Document, Engine, Freshness, HistoryQuery, Line, Message,
-    PageSize, Record, Request, RetryPolicy, Store, SystemClock, Tenant, TenantId, TenantRef,
-    Wanted,
+    PageSize, Policy, Record, Request, RetryPolicy, Store, SystemClock, Tenant, TenantId,
+    TenantRef, Wanted,
 };
 use tenure_server::ids::{IdSource as _, SystemIds};
 use tenure_server::provisioner::{Answer, Call, Provisioner};
@@ -132,7 +132,10 @@ impl Scene {
         let runner = |provisioner| ClassRunner {
             provisioner,
             lease: self.lease,
-            retry: self.retry,
+            policy: Policy {
+                retry: self.retry,
+                ..Policy::default()
+            },
         };
         let classes =
             classes.map(|(name, provisioner)| (name.parse().unwrap(), runner(provisioner)));

@@ -135,6 +135,8 @@ impl Fold {
             reason: sum.reason.clone(),
             message: sum.message.clone(),
             conditions: details.conditions,
+            steps: details.steps,
+            waivers: details.waivers,
             revision: last.revision,
             created_at: sum.created_at,
             updated_at: last.at,

@@ -34,7 +34,6 @@ fn steps(number: u128) -> [Step; 12] {
         permanent: false,
         retry_after: None,
         attempt: 1,
-        policy: RetryPolicy::default(),
     };
     let silver = [("tier".to_owned(), Some("silver".to_owned()))].into();
     let patch = [("plan".to_owned(), "silver".into())].into_iter().collect();
@@ -81,6 +80,8 @@ pub(super) fn life(number: u128, until: u64) -> Kept {
                     generation,
                     running,
                     outcome,
+                    steps: Vec::new(),
+                    policy: Policy::default(),
                 };
                 decide_report(tenant, &report, &context)
             }

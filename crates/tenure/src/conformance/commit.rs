@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{Factory, Setup, applied, change, key, patch, report, start, succeeded};
 use crate::{
     AsOf, Attempt, Change, Command, Commit, ConditionKind, Fence, Kind, Labels, Message, Operation,
-    Outcome, RetryPolicy, Revision, State, StoreError, Tenant, TenantRef, Timestamp, Under, Wake,
-    Wanted, decide,
+    Outcome, Revision, State, StoreError, Tenant, TenantRef, Timestamp, Under, Wake, Wanted,
+    decide,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -221,7 +221,6 @@ fn failed(tenant: &Tenant, reason: &str) -> crate::Report {
         permanent: false,
         retry_after: None,
         attempt: 1,
-        policy: RetryPolicy::default(),
     };
     report(tenant, Operation::Apply, outcome)
 }

@@ -10,7 +10,7 @@ use super::{Factory, Setup, applied, change, fingerprint, key, patch, report, st
 use crate::{
     ANNOTATIONS_BYTES_MAX, Annotations, AsOf, Change, Command, Commit, DOCUMENT_BYTES_MAX,
     Document, Facets, Freshness, Generation, Kind, LABELS_MAX, Labels, Message, Operation, Outcome,
-    RetryPolicy, Revision, State, TenantRef, Timestamp, Wanted, decide,
+    Revision, State, TenantRef, Timestamp, Wanted, decide,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -298,7 +298,6 @@ pub async fn texts_of_the_least_and_the_greatest_length_are_stored(factory: &dyn
         permanent: false,
         retry_after: None,
         attempt: 1,
-        policy: RetryPolicy::default(),
     };
     let tenant = setup
         .report(&tenant, &report(&tenant, Operation::Apply, failed))

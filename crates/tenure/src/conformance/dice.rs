@@ -134,10 +134,6 @@ impl Dice {
                 permanent: self.once_in(4),
                 retry_after: None,
                 attempt,
-                policy: RetryPolicy {
-                    base: Duration::ZERO,
-                    ..RetryPolicy::default()
-                },
             },
             _ if tenant.state == State::Requested => Outcome::Started,
             _ => Outcome::Succeeded {
@@ -151,6 +147,14 @@ impl Dice {
             generation: tenant.generation,
             running: tenant.running,
             outcome,
+            steps: Vec::new(),
+            policy: crate::Policy {
+                retry: RetryPolicy {
+                    base: Duration::ZERO,
+                    ..RetryPolicy::default()
+                },
+                ..crate::Policy::default()
+            },
         }
     }
 

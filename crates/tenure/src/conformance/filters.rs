@@ -10,7 +10,7 @@ use super::fleet::{fleet, ids, walk};
 use super::{Factory, Setup, report};
 use crate::{
     Between, Command, Direction, Filter, Labels, Message, Operation, Outcome, PageSize, Query,
-    RetryPolicy, Selector, State, Summary, Tenant, Wanted,
+    Selector, State, Summary, Tenant, Wanted,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -52,7 +52,6 @@ async fn failing(setup: &Setup, name: &str) -> Tenant {
         permanent: false,
         retry_after: None,
         attempt: 1,
-        policy: RetryPolicy::default(),
     };
     setup
         .report(&tenant, &report(&tenant, Operation::Apply, failed))

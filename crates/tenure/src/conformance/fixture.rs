@@ -45,6 +45,8 @@ pub fn report(tenant: &Tenant, operation: Operation, outcome: Outcome) -> Report
         generation: tenant.generation,
         running: tenant.running,
         outcome,
+        steps: Vec::new(),
+        policy: crate::Policy::default(),
     }
 }
 

@@ -365,6 +365,8 @@ fn of(tenant: &Tenant, outcome: Outcome) -> Report {
         generation,
         running,
         outcome,
+        steps: Vec::new(),
+        policy: crate::Policy::default(),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{Factory, Setup, patch, report, succeeded};
 use crate::{
-    Attempt, Command, Lease, Message, Operation, Outcome, PageSize, Reported, RetryPolicy, State,
-    Tenant, TenantRef, Under, Wake,
+    Attempt, Command, Lease, Message, Operation, Outcome, PageSize, Reported, State, Tenant,
+    TenantRef, Under, Wake,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -311,7 +311,6 @@ pub async fn the_deleted_have_no_work(factory: &dyn Factory) {
             permanent: false,
             retry_after: None,
             attempt: 1,
-            policy: RetryPolicy::default(),
         },
     );
     let late = setup

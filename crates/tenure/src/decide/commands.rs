@@ -122,6 +122,8 @@ fn create(wanted: &Wanted, context: &Context) -> Decision {
         reason: Reason::of("Requested"),
         message: Message::none(),
         conditions: Conditions::default(),
+        steps: Vec::new(),
+        waivers: Vec::new(),
         revision: Revision::new(1),
         created_at: context.at,
         updated_at: context.at,

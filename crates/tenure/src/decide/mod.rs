@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::history::Draft;
 use crate::{
     Actor, Annotations, Change, ClassName, Document, Generation, Invalid, Kind, Labels, Message,
-    Reason, RetryPolicy, State, Tenant, TenantId, TenantName, Timestamp, Wake,
+    Policy, Reason, State, Tenant, TenantId, TenantName, Timestamp, Wake,
 };
 
 pub use commands::decide;
@@ -136,6 +136,10 @@ pub struct Report {
     pub running: bool,
     /// What came of it.
     pub outcome: Outcome,
+    /// How far it is, if the provisioner tells of steps; none leaves those that it told of before.
+    pub steps: Vec<crate::Step>,
+    /// How the tenant's class wants it to be treated.
+    pub policy: Policy,
 }
 
 /// What came of an operation.
@@ -169,8 +173,6 @@ pub enum Outcome {
         retry_after: Option<Duration>,
         /// Which attempt this was, from 1.
         attempt: u32,
-        /// How to try again.
-        policy: RetryPolicy,
     },
 }
 

@@ -190,13 +190,13 @@ fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
         permanent,
         retry_after,
         attempt,
-        policy,
     } = &report.outcome
     else {
         return Decision::AlreadySo {
             wake: Wake::Unchanged,
         };
     };
+    let policy = &report.policy.retry;
     if report.generation < tenant.generation {
         // What failed is no longer wanted.
         return Decision::AlreadySo {

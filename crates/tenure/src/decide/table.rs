@@ -79,6 +79,8 @@ fn report(operation: Operation, generation: u64, outcome: Outcome) -> Report {
         generation: Generation::new(generation),
         running: true,
         outcome,
+        steps: Vec::new(),
+        policy: Policy::default(),
     }
 }
 
@@ -103,7 +105,6 @@ fn fail(permanent: bool) -> Outcome {
         permanent,
         retry_after: None,
         attempt: 1,
-        policy: RetryPolicy::default(),
     }
 }
 

@@ -110,7 +110,7 @@ impl Life {
 
     /// Makes the work due no later than planned, or once its lease ends.
     fn wake_up(&mut self, wake: Wake, now: Timestamp) {
-        let (Wake::Now | Wake::After(_)) = wake else {
+        let (Wake::Now | Wake::After(_) | Wake::Check(_)) = wake else {
             return;
         };
         if self.is_leased(now) {
@@ -160,7 +160,7 @@ impl Life {
 fn plan(wake: Wake, planned: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     match wake {
         Wake::Now => Some(now),
-        Wake::After(wait) => Some(now.plus(wait)),
+        Wake::After(wait) | Wake::Check(wait) => Some(now.plus(wait)),
         Wake::Never => None,
         Wake::Unchanged => planned,
     }

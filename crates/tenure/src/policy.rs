@@ -1,0 +1,109 @@
+//! How a class wants its tenants to be treated: the part of its configuration that the rules go by.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::{Pointer, RetryPolicy, State};
+
+/// All of a class that the rules go by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// How often, and how soon, a failed operation is tried again.
+    pub retry: RetryPolicy,
+    /// What counts as drift, and what becomes of it.
+    pub drift: DriftPolicy,
+    /// How long a tenant may stand in a state before it is overdue.
+    pub deadlines: Deadlines,
+}
+
+/// What becomes of drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriftMode {
+    /// Nobody looks.
+    Off,
+    /// It is recorded.
+    #[default]
+    Observe,
+    /// It is recorded and repaired, within the budget of the class.
+    Correct,
+}
+
+impl DriftMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Observe, Self::Correct];
+
+    /// The word, as the configuration spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Correct => "correct",
+        }
+    }
+}
+
+/// How two lists are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListsAs {
+    /// Order and repeats don't matter.
+    Set,
+    /// They are lists of objects, each named by the value of this key; order doesn't matter.
+    Keyed(String),
+}
+
+/// What counts as drift, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftPolicy {
+    /// What becomes of it.
+    pub mode: DriftMode,
+    /// How long a tenant rests between two looks; each wait is up to a fifth longer or shorter.
+    pub interval: Duration,
+    /// Most automatic corrections of the class in an hour, over all servers.
+    pub corrections_per_hour: u32,
+    /// The parts of `desired` that count, with all below them; none means all of it.
+    pub paths: Vec<Pointer>,
+    /// The parts that don't count, with all below them.
+    pub ignore: Vec<Pointer>,
+    /// The lists that are not compared element by element in order.
+    pub lists: BTreeMap<Pointer, ListsAs>,
+}
+
+impl Default for DriftPolicy {
+    /// Observe every hour; at most 10 corrections an hour if it is to correct.
+    fn default() -> Self {
+        Self {
+            mode: DriftMode::Observe,
+            interval: Duration::from_hours(1),
+            corrections_per_hour: 10,
+            paths: Vec::new(),
+            ignore: Vec::new(),
+            lists: BTreeMap::new(),
+        }
+    }
+}
+
+/// How long a tenant may stand in each state. A state that is not named has no deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlines(BTreeMap<State, Duration>);
+
+impl Deadlines {
+    /// Deadlines by state; those of resting states are never reached and left out.
+    pub fn new(deadlines: impl IntoIterator<Item = (State, Duration)>) -> Self {
+        let active = deadlines
+            .into_iter()
+            .filter(|(state, _)| !state.is_resting());
+        Self(active.collect())
+    }
+
+    /// The deadline of a state, if it has one.
+    pub fn of(&self, state: State) -> Option<Duration> {
+        self.0.get(&state).copied()
+    }
+}
+
+impl Default for Deadlines {
+    /// An hour for every state that does not rest.
+    fn default() -> Self {
+        Self::new(State::ALL.map(|state| (state, Duration::from_hours(1))))
+    }
+}
