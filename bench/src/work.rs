@@ -62,6 +62,7 @@ pub(crate) fn ready(requested: &Tenant) -> [Change; 2] {
             outcome,
             steps: Vec::new(),
             policy: tenure::Policy::default(),
+            correction: tenure::Correction::None,
         };
         match tenure::decide_report(tenant, &report, &context()) {
             Decision::Change(change) => *change,

@@ -35,11 +35,14 @@ impl RetryPolicy {
     pub fn wait(&self, tenant: TenantId, generation: Generation, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let longest = self.base.saturating_mul(1 << doublings).min(self.cap);
-        let seed = Hash::of(format!("{tenant}/{generation}/{attempt}").as_bytes());
-        let [a, b, c, d, ..] = *seed.as_bytes();
-        let share = f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX);
-        longest.mul_f64(share)
+        longest.mul_f64(share(&format!("{tenant}/{generation}/{attempt}")))
     }
+}
+
+/// A number from 0 to 1 that a text stands for, spread evenly over texts.
+pub(crate) fn share(text: &str) -> f64 {
+    let [a, b, c, d, ..] = *Hash::of(text.as_bytes()).as_bytes();
+    f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -70,6 +70,9 @@ pub enum Reported {
     NoNews,
     /// The lease has ended or moved: the result was dropped, and nothing was written.
     LeaseLost,
+    /// The [correction](crate::Correction) that was granted is used up; nothing was written. Report
+    /// again with another, or without.
+    CorrectionTaken,
 }
 
 /// Why a request had no effect.
@@ -259,6 +262,7 @@ impl Engine {
                             return Ok(Reported::Written(Box::new(change.tenant().clone())));
                         }
                         Commit::LeaseLost => return Ok(Reported::LeaseLost),
+                        Commit::KeyUsed => return Ok(Reported::CorrectionTaken),
                         _ => {}
                     }
                 }

@@ -32,8 +32,8 @@ pub use change::{Change, IdempotencyKey, Under, Wake};
 pub use condition::{ConditionKind, Conditions, Drifted, Failing, Held, Since, Unknown};
 pub use cursor::Cursor;
 pub use decide::{
-    Command, Context, Decision, Operation, Outcome, Refusal, RefusalCode, Report, Wanted,
-    allowed_commands, decide, decide_report,
+    Command, Context, Correction, Decision, Operation, Outcome, Refusal, RefusalCode, Report,
+    Wanted, allowed_commands, decide, decide_report,
 };
 pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, Document, Hash};
 pub use drift::Difference;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Pointer, RetryPolicy, State};
+use crate::backoff::share;
+use crate::{Pointer, RetryPolicy, State, TenantId, Timestamp};
 
 /// All of a class that the rules go by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,17 @@ impl Default for DriftPolicy {
             ignore: Vec::new(),
             lists: BTreeMap::new(),
         }
+    }
+}
+
+impl DriftPolicy {
+    /// How long until a tenant that rests is looked at again, from a time: the interval, up to a fifth
+    /// longer or shorter, so that tenants that came to rest together are not looked at together.
+    ///
+    /// Equal arguments give an equal wait.
+    pub fn wait(&self, tenant: TenantId, at: Timestamp) -> Duration {
+        let seed = format!("{tenant}/{}", at.as_micros());
+        self.interval.mul_f64(0.4_f64.mul_add(share(&seed), 0.8))
     }
 }
 

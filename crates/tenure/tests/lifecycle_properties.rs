@@ -131,6 +131,7 @@ fn decided(tenant: &Tenant, act: &Act, context: &Context) -> Decision {
                 outcome: outcome.clone(),
                 steps: Vec::new(),
                 policy: Policy::default(),
+                correction: tenure::Correction::None,
             };
             decide_report(tenant, &report, context)
         }

@@ -348,6 +348,7 @@ fn report_of(operation: Operation, tenant: &Tenant, outcome: Outcome, policy: &P
         outcome,
         steps: Vec::new(),
         policy: policy.clone(),
+        correction: tenure::Correction::None,
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) fn life(number: u128, until: u64) -> Kept {
                     outcome,
                     steps: Vec::new(),
                     policy: Policy::default(),
+                    correction: Correction::None,
                 };
                 decide_report(tenant, &report, &context)
             }

@@ -155,6 +155,7 @@ impl Dice {
                 },
                 ..crate::Policy::default()
             },
+            correction: crate::Correction::None,
         }
     }
 

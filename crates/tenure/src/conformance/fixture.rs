@@ -47,6 +47,7 @@ pub fn report(tenant: &Tenant, operation: Operation, outcome: Outcome) -> Report
         outcome,
         steps: Vec::new(),
         policy: crate::Policy::default(),
+        correction: crate::Correction::None,
     }
 }
 

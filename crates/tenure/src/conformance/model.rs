@@ -367,6 +367,7 @@ fn of(tenant: &Tenant, outcome: Outcome) -> Report {
         outcome,
         steps: Vec::new(),
         policy: crate::Policy::default(),
+        correction: crate::Correction::None,
     }
 }
 

@@ -6,8 +6,12 @@ use super::{
     Command, Context, Decision, RefusalCode, Step, Wanted, at_once, refuse, refuse_invalid,
 };
 use crate::{
-    Conditions, Generation, Hash, Held, Kind, Message, Reason, Revision, State, Tenant, Wake,
+    Conditions, Generation, Hash, Held, Kind, Message, Pointer, Reason, Revision, State, Tenant,
+    Timestamp, Waiver, Wake,
 };
+
+/// Most waivers that one tenant may have.
+const WAIVERS_MAX: usize = 100;
 
 /// Decides what a command does to a tenant, or to the lack of one.
 ///
@@ -65,7 +69,11 @@ pub fn decide(tenant: Option<&Tenant>, command: &Command, context: &Context) -> 
         ),
         (
             State::Deleting,
-            Command::Apply(_) | Command::Patch(_) | Command::Suspend | Command::Resume,
+            Command::Apply(_)
+            | Command::Patch(_)
+            | Command::Suspend
+            | Command::Resume
+            | Command::Accept,
         ) => refuse(
             RefusalCode::TenantDeleting,
             Some(tenant),
@@ -101,6 +109,8 @@ pub fn decide(tenant: Option<&Tenant>, command: &Command, context: &Context) -> 
         (_, Command::Retry) => retry(tenant, context),
         (_, Command::Hold) => hold(tenant, context),
         (_, Command::Release) => release(tenant, context),
+        (_, Command::Accept) => accept(tenant, context),
+        (_, Command::Waive { path, until }) => waive(tenant, path, *until, context),
     }
 }
 
@@ -208,6 +218,9 @@ fn want(tenant: &Tenant, mut after: Tenant, reason: &'static str, context: &Cont
     after.generation = tenant.generation.next();
     after.state = wanted_state(tenant, after.running);
     after.conditions.failing = None;
+    // They were about what was wanted before.
+    after.conditions.drifted = None;
+    after.steps = Vec::new();
     Step::new(Kind::Desired, reason, &context.message)
         .wake(at_once(&after))
         .attempts_reset()
@@ -249,6 +262,8 @@ fn delete(tenant: &Tenant, context: &Context) -> Decision {
         held: tenant.conditions.held.clone(),
         ..Default::default()
     };
+    after.steps = Vec::new();
+    after.waivers = Vec::new();
     Step::new(Kind::Desired, "DeleteRequested", &context.message)
         .wake(at_once(&after))
         .attempts_reset()
@@ -257,13 +272,19 @@ fn delete(tenant: &Tenant, context: &Context) -> Decision {
 
 fn retry(tenant: &Tenant, context: &Context) -> Decision {
     let mut after = tenant.clone();
-    let Some(failing) = after.conditions.failing.as_mut() else {
+    let doubted = tenant.conditions.drifted.is_some() || tenant.conditions.unknown.is_some();
+    let kind = if let Some(failing) = after.conditions.failing.as_mut() {
+        failing.halted = false;
+        Kind::Condition
+    } else if tenant.is_at_rest() && doubted {
+        after.state = State::Updating;
+        Kind::State
+    } else {
         return Decision::AlreadySo {
             wake: Wake::Unchanged,
         };
     };
-    failing.halted = false;
-    Step::new(Kind::Condition, "RetryRequested", &context.message)
+    Step::new(kind, "RetryRequested", &context.message)
         .wake(at_once(tenant))
         .attempts_reset()
         .lead(tenant, after, context)
@@ -301,4 +322,60 @@ fn release(tenant: &Tenant, context: &Context) -> Decision {
     Step::new(Kind::Condition, "Released", &context.message)
         .wake(wake)
         .lead(tenant, after, context)
+}
+
+/// Where nothing has drifted, or only from what has no value, all is accepted already.
+fn accept(tenant: &Tenant, context: &Context) -> Decision {
+    let mut after = tenant.clone();
+    let Value::Object(mut desired) = tenant.desired.to_value() else {
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
+    };
+    let observed = tenant.observed.as_ref().map(crate::Document::to_value);
+    for difference in tenant.conditions.drifted.iter().flat_map(|d| &d.paths) {
+        let found = observed.as_ref().and_then(|o| difference.path.find(o));
+        difference.path.set(&mut desired, found.cloned());
+    }
+    match crate::Document::from_value(&Value::Object(desired)) {
+        Ok(desired) => after.desired = desired,
+        Err(invalid) => return refuse_invalid(Some(tenant), &invalid),
+    }
+    want(tenant, after, "DriftAccepted", context)
+}
+
+fn waive(tenant: &Tenant, path: &Pointer, until: Timestamp, context: &Context) -> Decision {
+    let now = context.at.max(tenant.updated_at);
+    let mut after = tenant.clone();
+    let old = tenant.waivers.iter().find(|waiver| waiver.path == *path);
+    if old.is_some_and(|old| old.until == until) || (old.is_none() && until <= now) {
+        return Decision::AlreadySo {
+            wake: Wake::Unchanged,
+        };
+    }
+    after
+        .waivers
+        .retain(|waiver| waiver.path != *path && waiver.until > now);
+    let reason = if until > now {
+        after.waivers.push(Waiver {
+            path: path.clone(),
+            until,
+            by: context.actor.clone(),
+            message: context.message.clone(),
+        });
+        "DriftWaived"
+    } else {
+        "WaiverEnded"
+    };
+    if after.waivers.len() > WAIVERS_MAX {
+        let detail = format!("{} has {WAIVERS_MAX} waivers already; end one", tenant.name);
+        return refuse(RefusalCode::Invalid, Some(tenant), detail);
+    }
+    if let Some(mut drifted) = after.conditions.drifted.take() {
+        drifted
+            .paths
+            .retain(|difference| until <= now || !path.covers(&difference.path));
+        after.conditions.drifted = (!drifted.paths.is_empty()).then_some(drifted);
+    }
+    Step::new(Kind::Condition, reason, &context.message).lead(tenant, after, context)
 }

@@ -12,6 +12,9 @@
 //! - From every state a delete leads to `deleted`, and nothing leads out of it.
 
 mod commands;
+mod looks;
+#[cfg(test)]
+mod looks_table;
 mod reports;
 #[cfg(test)]
 mod table;
@@ -26,8 +29,8 @@ use uuid::Uuid;
 
 use crate::history::Draft;
 use crate::{
-    Actor, Annotations, Change, ClassName, Document, Generation, Invalid, Kind, Labels, Message,
-    Policy, Reason, State, Tenant, TenantId, TenantName, Timestamp, Wake,
+    Actor, Annotations, Change, ClassName, Document, Generation, IdempotencyKey, Invalid, Kind,
+    Labels, Message, Pointer, Policy, Reason, State, Tenant, TenantId, TenantName, Timestamp, Wake,
 };
 
 pub use commands::decide;
@@ -76,12 +79,22 @@ pub enum Command {
     Resume,
     /// Tear it down. Its record and history stay.
     Delete,
-    /// Try a failing tenant again, now, with attempts counted from zero.
+    /// Try a failing tenant again, now, with attempts counted from zero; bring one that has drifted,
+    /// or that can't be looked at, to what is wanted once more.
     Retry,
     /// Pause reconciliation.
     Hold,
     /// Let reconciliation go on.
     Release,
+    /// Take what was observed at the drifted paths over into `desired`.
+    Accept,
+    /// Let drift at a path not count until a time; a time that is over ends the waiver.
+    Waive {
+        /// The place in `desired`, with all below it.
+        path: Pointer,
+        /// Until when.
+        until: Timestamp,
+    },
 }
 
 impl Command {
@@ -98,6 +111,8 @@ impl Command {
             Self::Retry => "retry",
             Self::Hold => "hold",
             Self::Release => "release",
+            Self::Accept => "accept",
+            Self::Waive { .. } => "waive",
         }
     }
 }
@@ -140,6 +155,20 @@ pub struct Report {
     pub steps: Vec<crate::Step>,
     /// How the tenant's class wants it to be treated.
     pub policy: Policy,
+    /// Whether drift may be corrected that this report finds.
+    pub correction: Correction,
+}
+
+/// Whether drift may be corrected, where the class corrects at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Correction {
+    /// It is only recorded.
+    #[default]
+    None,
+    /// It may be, and then this key is used up: one of those that are the budget of its class.
+    Granted(IdempotencyKey),
+    /// The budget of the class is spent.
+    Spent,
 }
 
 /// What came of an operation.
@@ -147,6 +176,8 @@ pub struct Report {
 pub enum Outcome {
     /// It begins.
     Started,
+    /// Nothing came of it yet; only the clock was looked at.
+    Waiting,
     /// It goes on.
     Progressed {
         /// How far it is.
@@ -272,7 +303,7 @@ pub const fn allowed_commands(state: Option<State>) -> &'static [&'static str] {
     match state {
         None => &["create", "apply"],
         Some(State::Deleted) => &["delete"],
-        Some(State::Deleting) => &["annotate", "delete", "retry", "hold", "release"],
+        Some(State::Deleting) => &["annotate", "delete", "retry", "hold", "release", "waive"],
         Some(
             State::Requested
             | State::Provisioning
@@ -282,7 +313,8 @@ pub const fn allowed_commands(state: Option<State>) -> &'static [&'static str] {
             | State::Suspended
             | State::Resuming,
         ) => &[
-            "apply", "patch", "annotate", "suspend", "resume", "delete", "retry", "hold", "release",
+            "apply", "patch", "annotate", "suspend", "resume", "delete", "retry", "hold",
+            "release", "accept", "waive",
         ],
     }
 }
@@ -337,6 +369,7 @@ impl Step {
         after.updated_at = context.at.max(before.updated_at);
         if after.state != before.state {
             after.state_since = after.updated_at;
+            after.conditions.overdue = None;
         }
         if after.state == State::Deleted {
             after.deleted_at = Some(after.updated_at);
@@ -364,6 +397,15 @@ impl Step {
             )),
             Err(invalid) => refuse_invalid(before, &invalid),
         }
+    }
+}
+
+/// When a tenant at rest is looked at again: never, while someone holds it.
+fn at_rest(tenant: &Tenant, policy: &Policy, at: Timestamp) -> Wake {
+    if tenant.conditions.held.is_some() {
+        Wake::Never
+    } else {
+        Wake::Check(policy.drift.wait(tenant.id, at))
     }
 }
 

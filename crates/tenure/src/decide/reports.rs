@@ -1,13 +1,21 @@
 //! What workers' reports do.
 
-use super::{Context, Decision, Operation, Outcome, RefusalCode, Report, Step, at_once, refuse};
-use crate::{Conditions, Failing, Kind, Message, State, Tenant, TenantName, Wake};
+use std::time::Duration;
+
+use super::{
+    Context, Decision, Operation, Outcome, RefusalCode, Report, Step, at_once, at_rest, looks,
+    refuse,
+};
+use crate::{Conditions, Failing, Kind, Message, Since, State, Tenant, TenantName, Wake};
 
 /// Decides what a worker's report does to a tenant.
 ///
 /// A report of an older generation never makes a tenant `ready`: what was seen is noted, and the
 /// work is due again for what is wanted now. Made under a lease, the change is written only while
 /// that lease is live, which [`Records::commit`](crate::Records::commit) checks.
+///
+/// A failed look at a tenant that rests makes it `unknown`, never `failing`: what is wanted of it was
+/// reached, and nothing says that it is gone.
 pub fn decide_report(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     if tenant.state == State::Deleted {
         return out_of_order(tenant, "is deleted; drop the result");
@@ -20,17 +28,9 @@ pub fn decide_report(tenant: &Tenant, report: &Report, context: &Context) -> Dec
     }
     match &report.outcome {
         Outcome::Started => started(tenant, report, context),
-        Outcome::Progressed { message } => progressed(tenant, message, context),
-        Outcome::Succeeded {
-            observed,
-            resources,
-            message,
-        } => {
-            let mut after = tenant.clone();
-            after.observed = observed.clone().or(after.observed);
-            after.resources = resources.clone().unwrap_or(after.resources);
-            succeeded(tenant, after, report, message, context)
-        }
+        Outcome::Waiting => waiting(tenant, report, context),
+        Outcome::Progressed { message } => progressed(tenant, report, message, context),
+        Outcome::Succeeded { .. } => succeeded(tenant, report, context),
         Outcome::Failed { .. } => failed(tenant, report, context),
     }
 }
@@ -44,54 +44,96 @@ fn out_of_order(tenant: &Tenant, why: &str) -> Decision {
     )
 }
 
+fn already(wake: Wake) -> Decision {
+    Decision::AlreadySo { wake }
+}
+
 fn started(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     if tenant.state != State::Requested || report.operation != Operation::Apply {
-        return Decision::AlreadySo {
-            wake: Wake::Unchanged,
-        };
+        return already(Wake::Unchanged);
     }
     let mut after = tenant.clone();
     after.state = State::Provisioning;
     Step::new(Kind::State, "ProvisioningStarted", &Message::none()).lead(tenant, after, context)
 }
 
-fn progressed(tenant: &Tenant, message: &Message, context: &Context) -> Decision {
-    if tenant.message == *message {
-        return Decision::AlreadySo {
-            wake: Wake::Unchanged,
-        };
-    }
-    Step::new(Kind::State, "InProgress", message).lead(tenant, tenant.clone(), context)
+/// Says of a tenant that is past its deadline that it is.
+fn waiting(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
+    let mut after = tenant.clone();
+    let Some(message) = mark_overdue(&mut after, report, context) else {
+        return already(Wake::Unchanged);
+    };
+    Step::new(Kind::Condition, "Overdue", &message).lead(tenant, after, context)
 }
 
-fn succeeded(
-    tenant: &Tenant,
-    after: Tenant,
-    report: &Report,
-    message: &Message,
-    context: &Context,
-) -> Decision {
+/// Marks a tenant that has become overdue, and says so in a sentence.
+fn mark_overdue(after: &mut Tenant, report: &Report, context: &Context) -> Option<Message> {
+    let deadline = report.policy.deadlines.of(after.state)?;
+    let now = context.at.max(after.updated_at);
+    if after.conditions.overdue.is_some() || now.since(after.state_since) < deadline {
+        return None;
+    }
+    after.conditions.overdue = Some(Since { since: now });
+    Some(Message::lossy(&format!(
+        "{} for more than the {} s that its class gives it",
+        after.state,
+        deadline.as_secs()
+    )))
+}
+
+fn progressed(tenant: &Tenant, report: &Report, message: &Message, context: &Context) -> Decision {
+    let mut after = with_steps(tenant, report);
+    if tenant.message == *message && after.steps == tenant.steps {
+        return already(Wake::Unchanged);
+    }
+    // Its line says both, should it become overdue just now.
+    mark_overdue(&mut after, report, context);
+    Step::new(Kind::State, "InProgress", message).lead(tenant, after, context)
+}
+
+/// The tenant with the steps that a report brings, if it is about what is wanted now.
+fn with_steps(tenant: &Tenant, report: &Report) -> Tenant {
+    let mut after = tenant.clone();
+    if !report.steps.is_empty() && report.generation == tenant.generation {
+        after.steps.clone_from(&report.steps);
+    }
+    after
+}
+
+fn succeeded(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
+    let Outcome::Succeeded {
+        observed,
+        resources,
+        message,
+    } = &report.outcome
+    else {
+        return already(Wake::Unchanged);
+    };
+    let mut after = with_steps(tenant, report);
+    if report.operation == Operation::Observe {
+        return looks::seen(tenant, report, context);
+    }
+    after.observed = observed.clone().or(after.observed);
+    after.resources = resources.clone().unwrap_or(after.resources);
     match (report.operation, tenant.state) {
-        (Operation::Destroy, State::Deleting) => destroyed(tenant, message, context),
+        (Operation::Destroy, State::Deleting) => destroyed(tenant, after, message, context),
         (Operation::Destroy, _) => out_of_order(tenant, "is not being deleted; drop the result"),
-        (Operation::Apply, State::Requested) => {
+        (_, State::Requested) => {
             out_of_order(tenant, "was not reported as started; report that first")
         }
         // What an apply made before it was overtaken by a delete is what the destroy must find.
-        (Operation::Apply, State::Deleting) => noted(
+        (_, State::Deleting) => noted(
             tenant,
             after,
             "ObservedWhileDeleting",
             at_once(tenant),
             context,
         ),
-        (Operation::Apply, _) => applied(tenant, after, report, message, context),
-        (Operation::Observe, _) => observed(tenant, after, context),
+        _ => applied(tenant, after, report, message, context),
     }
 }
 
-fn destroyed(tenant: &Tenant, message: &Message, context: &Context) -> Decision {
-    let mut after = tenant.clone();
+fn destroyed(tenant: &Tenant, mut after: Tenant, message: &Message, context: &Context) -> Decision {
     after.state = State::Deleted;
     after.observed = None;
     after.resources = Vec::new();
@@ -131,13 +173,15 @@ fn applied(
             context,
         );
     }
+    looks::compare_applied(tenant, &mut after, report, context);
     after.state = if tenant.running {
         State::Ready
     } else {
         State::Suspended
     };
+    let wake = at_rest(tenant, &report.policy, context.at);
     if tenant.state == after.state {
-        return noted(tenant, after, "Observed", Wake::Never, context);
+        return noted(tenant, after, "Observed", wake, context);
     }
     let reason = match tenant.state {
         State::Provisioning => "Provisioned",
@@ -146,23 +190,13 @@ fn applied(
         _ => "Updated",
     };
     Step::new(Kind::State, reason, message)
-        .wake(Wake::Never)
+        .wake(wake)
         .attempts_reset()
         .lead(tenant, after, context)
 }
 
-fn observed(tenant: &Tenant, mut after: Tenant, context: &Context) -> Decision {
-    after.conditions.unknown = None;
-    let wake = if tenant.is_at_rest() {
-        Wake::Never
-    } else {
-        at_once(tenant)
-    };
-    noted(tenant, after, "Observed", wake, context)
-}
-
 /// Notes what was seen, if it is news.
-fn noted(
+pub(super) fn noted(
     tenant: &Tenant,
     after: Tenant,
     reason: &'static str,
@@ -170,7 +204,7 @@ fn noted(
     context: &Context,
 ) -> Decision {
     if after == *tenant {
-        return Decision::AlreadySo { wake };
+        return already(wake);
     }
     let kind = if after.conditions == tenant.conditions {
         Kind::Observed
@@ -192,28 +226,41 @@ fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
         attempt,
     } = &report.outcome
     else {
-        return Decision::AlreadySo {
-            wake: Wake::Unchanged,
-        };
+        return already(Wake::Unchanged);
     };
-    let policy = &report.policy.retry;
     if report.generation < tenant.generation {
         // What failed is no longer wanted.
-        return Decision::AlreadySo {
-            wake: at_once(tenant),
-        };
+        return already(at_once(tenant));
     }
-    let halted = *permanent || *attempt >= policy.attempts_max;
-    let wait = policy.wait(tenant.id, tenant.generation, *attempt);
+    let policy = &report.policy;
+    let wait = policy.retry.wait(tenant.id, tenant.generation, *attempt);
+    let wait = retry_after.unwrap_or(wait).max(wait);
+    if report.operation == Operation::Observe {
+        return looks::missed(tenant, report, (reason, message), wait, context);
+    }
+    let halted = *permanent || *attempt >= policy.retry.attempts_max;
     let wake = match (halted, tenant.conditions.held.is_some()) {
-        (true, _) | (_, true) => Wake::Never,
-        (false, false) => Wake::After(retry_after.unwrap_or(wait).max(wait)),
+        (_, true) => Wake::Never,
+        // Nobody tries again, but someone must say so when the deadline has passed.
+        (true, false) => deadline_in(tenant, report, context).map_or(Wake::Never, Wake::Check),
+        (false, false) => Wake::After(wait),
     };
+    let mut after = with_steps(tenant, report);
+    let overdue = mark_overdue(&mut after, report, context).is_some();
     let old = tenant.conditions.failing.as_ref();
-    if old.is_some_and(|old| old.reason == *reason && old.halted == halted) {
-        return Decision::AlreadySo { wake };
+    let same_steps = || {
+        let shape = |tenant: &Tenant| -> Vec<_> {
+            let steps = tenant.steps.iter();
+            steps.map(|step| (step.name.clone(), step.state)).collect()
+        };
+        shape(&after) == shape(tenant)
+    };
+    if !overdue
+        && old.is_some_and(|old| old.reason == *reason && old.halted == halted)
+        && same_steps()
+    {
+        return already(wake);
     }
-    let mut after = tenant.clone();
     after.conditions.failing = Some(Failing {
         reason: reason.clone(),
         message: message.clone(),
@@ -223,4 +270,12 @@ fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     let mut step = Step::new(Kind::Condition, "Failing", message).wake(wake);
     step.reason = reason.clone();
     step.lead(tenant, after, context)
+}
+
+/// How long until a tenant is overdue in its state, if it is not yet and will be.
+fn deadline_in(tenant: &Tenant, report: &Report, context: &Context) -> Option<Duration> {
+    let deadline = report.policy.deadlines.of(tenant.state)?;
+    let stood = context.at.max(tenant.updated_at).since(tenant.state_since);
+    let overdue = tenant.conditions.overdue.is_some() || stood >= deadline;
+    (!overdue).then(|| deadline.saturating_sub(stood))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::Hash;
+use crate::{Difference, Drifted, Hash};
 
 /// A tenant in each state, got there by commands and reports alone.
 pub(super) fn tenant_in(state: State) -> Tenant {
@@ -27,7 +27,7 @@ pub(super) fn tenant_in(state: State) -> Tenant {
     }
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         at: "2026-11-22T20:00:00Z".parse().unwrap(),
         actor: "user:test".parse().unwrap(),
@@ -48,7 +48,7 @@ fn wanted() -> Wanted {
     }
 }
 
-fn changed(decision: Decision) -> Change {
+pub(super) fn changed(decision: Decision) -> Change {
     match decision {
         Decision::Change(change) => *change,
         other => panic!("expected a change, got {other:?}"),
@@ -61,7 +61,7 @@ fn new_tenant() -> Tenant {
         .clone()
 }
 
-fn order(tenant: &Tenant, command: &Command) -> Tenant {
+pub(super) fn order(tenant: &Tenant, command: &Command) -> Tenant {
     changed(decide(Some(tenant), command, &context()))
         .tenant()
         .clone()
@@ -73,7 +73,7 @@ fn step(tenant: &Tenant, report: &Report) -> Tenant {
         .clone()
 }
 
-fn report(operation: Operation, generation: u64, outcome: Outcome) -> Report {
+pub(super) fn report(operation: Operation, generation: u64, outcome: Outcome) -> Report {
     Report {
         operation,
         generation: Generation::new(generation),
@@ -81,6 +81,7 @@ fn report(operation: Operation, generation: u64, outcome: Outcome) -> Report {
         outcome,
         steps: Vec::new(),
         policy: Policy::default(),
+        correction: Correction::None,
     }
 }
 
@@ -88,8 +89,8 @@ fn start(generation: u64) -> Report {
     report(Operation::Apply, generation, Outcome::Started)
 }
 
-fn done() -> Outcome {
-    let observed = Some(Document::parse(r#"{"plan":"seen"}"#).unwrap());
+pub(super) fn done() -> Outcome {
+    let observed = Some(Document::parse(r#"{"plan":"gold","seen":true}"#).unwrap());
     let resources = Some(vec!["db:1".to_owned()]);
     Outcome::Succeeded {
         observed,
@@ -98,7 +99,7 @@ fn done() -> Outcome {
     }
 }
 
-fn fail(permanent: bool) -> Outcome {
+pub(super) fn fail(permanent: bool) -> Outcome {
     Outcome::Failed {
         reason: Reason::of("NoRoom"),
         message: "make room".parse().unwrap(),
@@ -155,6 +156,25 @@ fn every_state_meets_every_command() {
         State::Deleted => tenant.clone(),
         _ => order(tenant, &Command::Hold),
     };
+    let drifted = |tenant: &Tenant| {
+        let mut drifted = tenant.clone();
+        drifted.observed = Some(Document::parse(r#"{"plan":"found"}"#).unwrap());
+        drifted.conditions.drifted = Some(Drifted {
+            paths: vec![Difference {
+                path: "/plan".parse().unwrap(),
+                wanted: "gold".into(),
+                found: "found".into(),
+                since: tenant.updated_at,
+            }],
+            since: tenant.updated_at,
+            budget_spent: false,
+        });
+        drifted
+    };
+    let waive = || Command::Waive {
+        path: "/plan".parse().unwrap(),
+        until: context().at.plus(Duration::from_hours(1)),
+    };
     let label = || Command::Annotate {
         labels: [("tier".to_owned(), Some("gold".to_owned()))].into(),
         annotations: BTreeMap::new(),
@@ -189,20 +209,22 @@ fn every_state_meets_every_command() {
             judge(&failing(&tenant), Command::Retry),
             judge(&tenant, Command::Hold),
             judge(&held(&tenant), Command::Release),
+            judge(&drifted(&tenant), Command::Accept),
+            judge(&tenant, waive()),
         ];
         writeln!(table, "{state}: {}", row.join(" ")).unwrap();
     }
-    // create apply patch annotate suspend resume delete retry hold release
+    // create apply patch annotate suspend resume delete retry hold release accept waive
     let expected = "\
-requested: tenant_exists requested+ requested+ requested requested+ so deleting+ requested requested requested
-provisioning: tenant_exists provisioning+ provisioning+ provisioning provisioning+ so deleting+ provisioning provisioning provisioning
-ready: tenant_exists updating+ updating+ ready suspending+ so deleting+ ready ready ready
-updating: tenant_exists updating+ updating+ updating suspending+ so deleting+ updating updating updating
-suspending: tenant_exists suspending+ suspending+ suspending so resuming+ deleting+ suspending suspending suspending
-suspended: tenant_exists updating+ updating+ suspended so resuming+ deleting+ suspended suspended suspended
-resuming: tenant_exists resuming+ resuming+ resuming suspending+ so deleting+ resuming resuming resuming
-deleting: tenant_exists tenant_deleting tenant_deleting deleting tenant_deleting tenant_deleting so deleting deleting deleting
-deleted: tenant_exists tenant_deleted tenant_deleted tenant_deleted tenant_deleted tenant_deleted so tenant_deleted tenant_deleted tenant_deleted
+requested: tenant_exists requested+ requested+ requested requested+ so deleting+ requested requested requested requested+ requested
+provisioning: tenant_exists provisioning+ provisioning+ provisioning provisioning+ so deleting+ provisioning provisioning provisioning provisioning+ provisioning
+ready: tenant_exists updating+ updating+ ready suspending+ so deleting+ ready ready ready updating+ ready
+updating: tenant_exists updating+ updating+ updating suspending+ so deleting+ updating updating updating updating+ updating
+suspending: tenant_exists suspending+ suspending+ suspending so resuming+ deleting+ suspending suspending suspending suspending+ suspending
+suspended: tenant_exists updating+ updating+ suspended so resuming+ deleting+ suspended suspended suspended updating+ suspended
+resuming: tenant_exists resuming+ resuming+ resuming suspending+ so deleting+ resuming resuming resuming resuming+ resuming
+deleting: tenant_exists tenant_deleting tenant_deleting deleting tenant_deleting tenant_deleting so deleting deleting deleting tenant_deleting deleting
+deleted: tenant_exists tenant_deleted tenant_deleted tenant_deleted tenant_deleted tenant_deleted so tenant_deleted tenant_deleted tenant_deleted tenant_deleted tenant_deleted
 ";
     assert_eq!(table, expected);
 }
@@ -227,6 +249,11 @@ fn a_tenant_that_is_not_there_meets_every_command() {
         Command::Retry,
         Command::Hold,
         Command::Release,
+        Command::Accept,
+        Command::Waive {
+            path: "/plan".parse().unwrap(),
+            until: context().at,
+        },
     ] {
         assert!(refused(command.clone()), "{command:?}");
     }
@@ -336,6 +363,11 @@ fn p5_asking_for_what_is_so_makes_no_revision() {
         Command::Resume,
         Command::Retry,
         Command::Release,
+        Command::Accept,
+        Command::Waive {
+            path: "/plan".parse().unwrap(),
+            until: context().at,
+        },
     ] {
         let decision = decide(Some(&ready), &command, &context());
         assert!(
@@ -398,7 +430,8 @@ fn p8_a_halted_tenant_goes_on_by_retry_or_by_a_new_generation() {
         &report(Operation::Apply, 1, fail(true)),
         &context(),
     ));
-    assert_eq!(halted.wake(), Wake::Never);
+    // Nobody tries again, but someone is to say when the deadline has passed.
+    assert_eq!(halted.wake(), Wake::Check(Duration::from_hours(1)));
     for command in [
         Command::Retry,
         Command::Patch(patch("plan", "x")),
