@@ -1,5 +1,7 @@
 //! What people's commands do.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -91,18 +93,7 @@ pub fn decide(tenant: Option<&Tenant>, command: &Command, context: &Context) -> 
                 labels,
                 annotations,
             },
-        ) => {
-            let after = || {
-                let mut after = tenant.clone();
-                after.labels = tenant.labels.merge(labels)?;
-                after.annotations = tenant.annotations.merge(annotations)?;
-                Ok(after)
-            };
-            match after() {
-                Ok(after) => annotate(tenant, after, context),
-                Err(invalid) => refuse_invalid(Some(tenant), &invalid),
-            }
-        }
+        ) => annotate_with(tenant, labels, annotations, context),
         (_, Command::Suspend) => run(tenant, false, "SuspendRequested", context),
         (_, Command::Resume) => run(tenant, true, "ResumeRequested", context),
         (_, Command::Delete) => delete(tenant, context),
@@ -242,6 +233,24 @@ fn wanted_state(tenant: &Tenant, running: bool) -> State {
             State::Suspending
         }
         (State::Deleting | State::Deleted, _) => tenant.state,
+    }
+}
+
+fn annotate_with(
+    tenant: &Tenant,
+    labels: &BTreeMap<String, Option<String>>,
+    annotations: &BTreeMap<String, Option<String>>,
+    context: &Context,
+) -> Decision {
+    let after = || {
+        let mut after = tenant.clone();
+        after.labels = tenant.labels.merge(labels)?;
+        after.annotations = tenant.annotations.merge(annotations)?;
+        Ok(after)
+    };
+    match after() {
+        Ok(after) => annotate(tenant, after, context),
+        Err(invalid) => refuse_invalid(Some(tenant), &invalid),
     }
 }
 

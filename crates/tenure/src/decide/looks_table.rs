@@ -1,7 +1,5 @@
 //! What looking at a tenant leads to, case by case.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use super::table::{changed, context, done, fail, order, report, tenant_in};

@@ -143,6 +143,23 @@ fn word(before: &Tenant, decision: &Decision) -> String {
     }
 }
 
+/// The same, with other than what is wanted observed.
+fn drifted(tenant: &Tenant) -> Tenant {
+    let mut drifted = tenant.clone();
+    drifted.observed = Some(Document::parse(r#"{"plan":"found"}"#).unwrap());
+    drifted.conditions.drifted = Some(Drifted {
+        paths: vec![Difference {
+            path: "/plan".parse().unwrap(),
+            wanted: "gold".into(),
+            found: "found".into(),
+            since: tenant.updated_at,
+        }],
+        since: tenant.updated_at,
+        budget_spent: false,
+    });
+    drifted
+}
+
 #[test]
 fn every_state_meets_every_command() {
     let failing = |tenant: &Tenant| match tenant.state {
@@ -155,21 +172,6 @@ fn every_state_meets_every_command() {
     let held = |tenant: &Tenant| match tenant.state {
         State::Deleted => tenant.clone(),
         _ => order(tenant, &Command::Hold),
-    };
-    let drifted = |tenant: &Tenant| {
-        let mut drifted = tenant.clone();
-        drifted.observed = Some(Document::parse(r#"{"plan":"found"}"#).unwrap());
-        drifted.conditions.drifted = Some(Drifted {
-            paths: vec![Difference {
-                path: "/plan".parse().unwrap(),
-                wanted: "gold".into(),
-                found: "found".into(),
-                since: tenant.updated_at,
-            }],
-            since: tenant.updated_at,
-            budget_spent: false,
-        });
-        drifted
     };
     let waive = || Command::Waive {
         path: "/plan".parse().unwrap(),
