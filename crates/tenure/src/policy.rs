@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::backoff::share;
-use crate::{Pointer, RetryPolicy, State, TenantId, Timestamp};
+use crate::{Pointer, RetryPolicy, State, Tenant, TenantId, Timestamp};
 
 /// All of a class that the rules go by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +105,15 @@ impl Deadlines {
             .into_iter()
             .filter(|(state, _)| !state.is_resting());
         Self(active.collect())
+    }
+
+    /// How long until a tenant is overdue in its state: nothing if it is and does not say so yet,
+    /// `None` if it says so already, or can't be.
+    pub fn left(&self, tenant: &Tenant, now: Timestamp) -> Option<Duration> {
+        let deadline = self.of(tenant.state)?;
+        let stood = now.max(tenant.updated_at).since(tenant.state_since);
+        let told = tenant.conditions.overdue.is_some();
+        (!told).then(|| deadline.saturating_sub(stood))
     }
 
     /// The deadline of a state, if it has one.

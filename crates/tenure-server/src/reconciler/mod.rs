@@ -1,20 +1,30 @@
-//! The reconciler: brings each tenant from what it is to what it should be.
+//! The reconciler: brings each tenant from what it is to what it should be, and sees that it stays so.
 //!
 //! # What activates it
 //!
 //! Due work, and nothing else. A store knows for each tenant when someone should look at it: at once
-//! after a command, later after a failure, never while all is as it should be. The reconciler claims
-//! what is due, and takes no other input: nobody hands it a tenant or an operation. What it does with a
-//! claim follows from the record alone, so a wake-up that was lost, doubled or late costs time and
-//! nothing else.
+//! after a command, later after a failure, and every so often while all is as it should be. The
+//! reconciler claims what is due, and takes no other input: nobody hands it a tenant or an operation.
+//! What it does with a claim follows from the record alone, so a wake-up that was lost, doubled or
+//! late costs time and nothing else.
+//!
+//! # In which order
+//!
+//! It asks only for what it has room for, class by class: each class has its places, its rates and
+//! its breaker ([`gate`]). Within a class, a change that somebody waits for goes ahead of a routine
+//! check, and a check that has waited long goes ahead of a newer change; that order is the store's
+//! ([`Room`](tenure::Room)). Checks take at most a quarter of a class's places and begin at a bounded
+//! rate, so a fleet whose checks have all come due meanwhile is looked at evenly, not all at once.
 //!
 //! # What it never does
 //!
 //! It never decides what a tenant should be, and never sets a state: it runs the provisioner of the
 //! tenant's class and reports what came of it; the rules in `tenure` make of it what they will. It
 //! never writes but under a live lease. It never retries by itself: a failure is reported, and the
-//! record says when the work is due again, so a plan survives this process. And it never gives up:
-//! trouble with the store makes it wait, longer each time, and try again.
+//! record says when the work is due again, so a plan survives this process. It never takes silence
+//! for an answer: a target that can't be looked at, or shows nothing, is unknown, and nothing is
+//! repaired or torn down on that ground. And it never gives up: trouble with the store makes it
+//! wait, longer each time, and try again.
 //!
 //! # Why it is safe to run twice
 //!
@@ -23,30 +33,41 @@
 //! the lease lost, or can't reach the store until the lease has run out, it kills the run and drops
 //! its result, and a report under an old fence is refused by the store anyway. A reconciler that dies
 //! leaves nothing behind but leases that run out; whoever claims next does the operation again, which
-//! the provisioner's contract makes harmless.
+//! the provisioner's contract makes harmless. What must be shared is in the store: due times, leases,
+//! and the budget of corrections ([`corrections`]). Places, rates and breakers are each process's own.
 
 mod backoff;
+mod breaker;
+mod bucket;
+mod corrections;
+mod gate;
 mod holder;
+mod keeper;
+mod reporter;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{Actor, ClassName, Clock, Engine, PageSize, Policy, Sweep, SystemClock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tenure::{Actor, ClassName, Clock, Engine, Lease, PageSize, Policy, Room, Sweep, SystemClock};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::breaker::BreakerPolicy;
+
 use self::backoff::Backoff;
+use self::corrections::Corrections;
+use self::gate::{Gate, Place, soonest};
 use self::worker::Worker;
 use crate::config::Config;
 use crate::ids::{IdSource, SystemIds};
 use crate::provisioner::{ExecProvisioner, Provisioner};
 
-/// The longest wait for a hint that work is due: what is due by the passing of time gives none.
-const IDLE_MAX: Duration = Duration::from_secs(1);
+/// The longest wait for a hint that work is due: what other processes make due gives none.
+const IDLE_MAX: Duration = Duration::from_secs(2);
 
 /// How often expired idempotency keys and old feed entries are taken away.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
@@ -66,6 +87,33 @@ pub struct ClassRunner {
     pub lease: Duration,
     /// How its tenants are treated.
     pub policy: Policy,
+    /// How much of it may run here.
+    pub limits: ClassLimits,
+}
+
+/// How much of a class may run in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassLimits {
+    /// Most operations at once.
+    pub concurrency: u16,
+    /// Most operations that begin in a minute; `None` is no limit.
+    pub per_minute: Option<u32>,
+    /// Most routine checks that begin in a minute.
+    pub checks_per_minute: u32,
+    /// When to leave its target alone.
+    pub breaker: BreakerPolicy,
+}
+
+impl Default for ClassLimits {
+    /// 8 at once, 600 checks a minute.
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            per_minute: None,
+            checks_per_minute: 600,
+            breaker: BreakerPolicy::default(),
+        }
+    }
 }
 
 /// What a reconciler needs beside the engine.
@@ -83,31 +131,13 @@ pub struct Options {
     pub ids: Arc<dyn IdSource>,
 }
 
-impl From<&Config> for Options {
-    fn from(config: &Config) -> Self {
-        let runner = |class| ClassRunner {
-            provisioner: Arc::new(ExecProvisioner::new(class)),
-            lease: class.lease,
-            policy: class.policy.clone(),
-        };
-        Self {
-            classes: config
-                .classes
-                .iter()
-                .map(|(name, c)| (name.clone(), runner(c)))
-                .collect(),
-            concurrency: config.concurrency,
-            grace: Duration::from_secs(10),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(SystemIds),
-        }
-    }
-}
-
 /// Claims due work and does it, until it is stopped.
 #[derive(Debug)]
 pub struct Reconciler {
     shared: Arc<Shared>,
+    gates: Vec<Arc<Gate>>,
+    /// Told when a run ends.
+    freed: Arc<Notify>,
     permits: Arc<Semaphore>,
     runs: TaskTracker,
 }
@@ -119,8 +149,7 @@ struct Shared {
     options: Options,
     holder: String,
     actor: Actor,
-    /// The longest lease of any class: what is claimed may be of each of them.
-    lease: Duration,
+    corrections: Corrections,
     /// Ends all runs at once.
     kill: CancellationToken,
 }
@@ -129,18 +158,23 @@ impl Reconciler {
     /// A reconciler over an engine. Any number may run over the same store.
     pub fn new(engine: Engine, options: Options) -> Self {
         let holder = holder::name(options.ids.as_ref());
-        let lease = options.classes.values().map(|class| class.lease).max();
+        let freed = Arc::new(Notify::new());
+        let gate = |(name, runner): (&ClassName, &ClassRunner)| {
+            Arc::new(Gate::new(name.clone(), runner.clone(), Arc::clone(&freed)))
+        };
         Self {
+            gates: options.classes.iter().map(gate).collect(),
             permits: Arc::new(Semaphore::new(options.concurrency)),
             runs: TaskTracker::new(),
             shared: Arc::new(Shared {
                 actor: holder::actor(&holder),
                 holder,
-                lease: lease.unwrap_or(Duration::from_secs(30)),
                 engine,
                 options,
+                corrections: Corrections::default(),
                 kill: CancellationToken::new(),
             }),
+            freed,
         }
     }
 
@@ -166,66 +200,118 @@ impl Reconciler {
 
     async fn claim_until(&self, stop: &CancellationToken) {
         let mut backoff = Backoff::default();
+        // Which class is asked first, and how many had nothing in a row.
+        let (mut turn, mut empty) = (0, 0);
         while !stop.is_cancelled() {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                permit = Arc::clone(&self.permits).acquire_owned() => {
-                    // The semaphore is never closed.
-                    let Ok(permit) = permit else { break };
-                    self.claim(permit, &mut backoff, stop).await;
+            let rooms = self.rooms(turn);
+            if rooms.is_empty() {
+                let wait = soonest(&self.gates, Instant::now(), IDLE_MAX);
+                self.wait(sleep(wait), stop).await;
+                continue;
+            }
+            let store = self.shared.engine.shared_store();
+            // Not cut short by `stop`: what was claimed unseen would wait for its lease to run out.
+            let at = Instant::now();
+            match store.claim(&self.shared.holder, &rooms).await {
+                Ok(leases) => {
+                    backoff.reset();
+                    turn += rooms.len();
+                    empty = if leases.is_empty() {
+                        empty + rooms.len()
+                    } else {
+                        0
+                    };
+                    for lease in leases {
+                        self.begin(lease, at);
+                    }
+                    if empty >= self.gates.len() {
+                        empty = 0;
+                        self.idle(stop).await;
+                    }
+                }
+                Err(error) => {
+                    let wait = backoff.next();
+                    tracing::warn!(error = %chain(&error), ?wait, "can't claim work; trying again");
+                    self.wait(sleep(wait), stop).await;
                 }
             }
         }
     }
 
-    /// Claims as much as there is room for and sets to work on it; waits if there is nothing.
-    async fn claim(
-        &self,
-        permit: OwnedSemaphorePermit,
-        backoff: &mut Backoff,
-        stop: &CancellationToken,
-    ) {
-        let room = self.permits.available_permits() + 1;
-        let limit = PageSize::new(room.try_into().unwrap_or(u64::MAX)).unwrap_or(PageSize::MAX);
+    /// What there is room for, fairly shared between classes; the class of `turn` comes first.
+    fn rooms(&self, turn: usize) -> Vec<Room> {
+        let now = Instant::now();
+        let mut left = u16::try_from(self.permits.available_permits()).unwrap_or(u16::MAX);
+        let count = self.gates.len();
+        let rotated = self
+            .gates
+            .iter()
+            .cycle()
+            .skip(turn % count.max(1))
+            .take(count);
+        let open: Vec<_> = rotated
+            .map(|gate| (gate, gate.room(left, now)))
+            .filter(|(_, space)| space.limit > 0)
+            .collect();
+        let each = left
+            .checked_div(u16::try_from(open.len()).unwrap_or(u16::MAX))
+            .map_or(0, |each| each.max(1));
+        let mut rooms = Vec::with_capacity(open.len());
+        for (gate, space) in open {
+            let limit = space.limit.min(each).min(left);
+            left -= limit;
+            if limit > 0 {
+                rooms.push(Room {
+                    class: gate.name.clone(),
+                    lease: gate.runner.lease,
+                    limit,
+                    routine: space.routine.min(limit),
+                });
+            }
+        }
+        rooms
+    }
+
+    /// Sets to work on a claim.
+    fn begin(&self, lease: Lease, claimed_at: Instant) {
+        let gate = self.gates.iter().find(|gate| gate.name == lease.class);
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let (Some(gate), Ok(permit)) = (gate, permit) else {
+            // Only this loop takes permits, and it claims only what it has room for.
+            tracing::error!(tenant = %lease.tenant, "claimed what there is no room for");
+            return;
+        };
+        let place: Place = gate.enter(&lease);
+        let worker = Worker::new(Arc::clone(&self.shared), place, lease, claimed_at);
+        self.runs.spawn(async move {
+            // The permit first: who is told of the free place must find it.
+            let place = worker.work().await;
+            drop(permit);
+            drop(place);
+        });
+    }
+
+    /// Waits until work of a class with room may be due.
+    async fn idle(&self, stop: &CancellationToken) {
+        let now = Instant::now();
+        // A class that may not check now would be told at once of checks that it can't take.
+        let waiting: Vec<ClassName> = self
+            .gates
+            .iter()
+            .filter(|gate| gate.room(1, now).routine > 0)
+            .map(|gate| gate.name.clone())
+            .collect();
+        let at_most = soonest(&self.gates, now, IDLE_MAX);
         let store = self.shared.engine.shared_store();
-        // Not cut short by `stop`: what was claimed unseen would wait for its lease to run out.
-        let at = Instant::now();
-        let claimed = store
-            .claim(&self.shared.holder, self.shared.lease, limit)
-            .await;
-        match claimed {
-            Ok(leases) if leases.is_empty() => {
-                drop(permit);
-                backoff.reset();
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = store.idle(IDLE_MAX) => {}
-                }
-            }
-            Ok(leases) => {
-                drop(permit);
-                backoff.reset();
-                for lease in leases {
-                    // Only this loop takes permits, so there are as many as it counted.
-                    let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
-                        return;
-                    };
-                    let worker = Worker::new(Arc::clone(&self.shared), lease, at);
-                    self.runs.spawn(async move {
-                        worker.work().await;
-                        drop(permit);
-                    });
-                }
-            }
-            Err(error) => {
-                drop(permit);
-                let wait = backoff.next();
-                tracing::warn!(error = %chain(&error), ?wait, "can't claim work; trying again");
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = sleep(wait) => {}
-                }
-            }
+        self.wait(store.idle(&waiting, at_most), stop).await;
+    }
+
+    /// Waits for something, or until a place is free, or until `stop`.
+    async fn wait(&self, what: impl Future<Output = ()> + Send, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.freed.notified() => {}
+            () = what => {}
         }
     }
 

@@ -68,11 +68,12 @@ fn waiting(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
 
 /// Marks a tenant that has become overdue, and says so in a sentence.
 fn mark_overdue(after: &mut Tenant, report: &Report, context: &Context) -> Option<Message> {
-    let deadline = report.policy.deadlines.of(after.state)?;
-    let now = context.at.max(after.updated_at);
-    if after.conditions.overdue.is_some() || now.since(after.state_since) < deadline {
+    let deadlines = &report.policy.deadlines;
+    if deadlines.left(after, context.at) != Some(Duration::ZERO) {
         return None;
     }
+    let deadline = deadlines.of(after.state)?;
+    let now = context.at.max(after.updated_at);
     after.conditions.overdue = Some(Since { since: now });
     Some(Message::lossy(&format!(
         "{} for more than the {} s that its class gives it",
@@ -238,11 +239,13 @@ fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     if report.operation == Operation::Observe {
         return looks::missed(tenant, report, (reason, message), wait, context);
     }
+    let left = policy.deadlines.left(tenant, context.at);
+    let left = left.filter(|left| !left.is_zero());
     let halted = *permanent || *attempt >= policy.retry.attempts_max;
     let wake = match (halted, tenant.conditions.held.is_some()) {
         (_, true) => Wake::Never,
         // Nobody tries again, but someone must say so when the deadline has passed.
-        (true, false) => deadline_in(tenant, report, context).map_or(Wake::Never, Wake::Check),
+        (true, false) => left.map_or(Wake::Never, Wake::Check),
         (false, false) => Wake::After(wait),
     };
     let mut after = with_steps(tenant, report);
@@ -270,12 +273,4 @@ fn failed(tenant: &Tenant, report: &Report, context: &Context) -> Decision {
     let mut step = Step::new(Kind::Condition, "Failing", message).wake(wake);
     step.reason = reason.clone();
     step.lead(tenant, after, context)
-}
-
-/// How long until a tenant is overdue in its state, if it is not yet and will be.
-fn deadline_in(tenant: &Tenant, report: &Report, context: &Context) -> Option<Duration> {
-    let deadline = report.policy.deadlines.of(tenant.state)?;
-    let stood = context.at.max(tenant.updated_at).since(tenant.state_since);
-    let overdue = tenant.conditions.overdue.is_some() || stood >= deadline;
-    (!overdue).then(|| deadline.saturating_sub(stood))
 }
