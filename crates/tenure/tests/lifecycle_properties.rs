@@ -10,8 +10,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tenure::{
-    Command, Context, Decision, Document, Generation, Message, Operation, Outcome, Policy, Report,
-    State, Tenant, TenantId, Timestamp, Wanted, decide, decide_report,
+    Command, Context, Correction, Deadlines, Decision, Document, DriftMode, DriftPolicy,
+    Generation, Hash, IdempotencyKey, Message, Operation, Outcome, Policy, Report, State, Tenant,
+    TenantId, Timestamp, Wake, Wanted, decide, decide_report,
 };
 
 #[derive(Clone, Debug)]
@@ -21,7 +22,20 @@ enum Act {
         operation: Operation,
         behind: u64,
         outcome: Outcome,
+        drift: DriftMode,
+        granted: bool,
     },
+}
+
+/// A report of the newest generation, of a class that only observes.
+fn report(operation: Operation, outcome: Outcome) -> Act {
+    Act::Report {
+        operation,
+        behind: 0,
+        outcome,
+        drift: DriftMode::Observe,
+        granted: false,
+    }
 }
 
 fn desired(n: u8) -> Document {
@@ -63,13 +77,21 @@ fn command() -> impl Strategy<Value = Command> {
             Command::Retry,
             Command::Hold,
             Command::Release,
+            Command::Accept,
         ]),
+        (select(vec!["", "/seats", "/other"]), 0..60_u64).prop_map(|(path, second)| {
+            Command::Waive {
+                path: path.parse().unwrap(),
+                until: Timestamp::EPOCH.plus(Duration::from_secs(second)),
+            }
+        }),
     ]
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Started),
+        Just(Outcome::Waiting),
         select(vec!["1 of 2", "2 of 2"]).prop_map(|m| Outcome::Progressed {
             message: m.parse().unwrap()
         }),
@@ -90,6 +112,14 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn done() -> Outcome {
+    Outcome::Succeeded {
+        observed: None,
+        resources: None,
+        message: Message::none(),
+    }
+}
+
 fn act() -> impl Strategy<Value = Act> {
     let operation = select(vec![
         Operation::Apply,
@@ -98,11 +128,20 @@ fn act() -> impl Strategy<Value = Act> {
     ]);
     prop_oneof![
         command().prop_map(Act::Order),
-        (operation, 0..2_u64, outcome()).prop_map(|(operation, behind, outcome)| Act::Report {
+        (
             operation,
-            behind,
-            outcome
-        }),
+            0..2_u64,
+            outcome(),
+            select(DriftMode::ALL.to_vec()),
+            any::<bool>()
+        )
+            .prop_map(|(operation, behind, outcome, drift, granted)| Act::Report {
+                operation,
+                behind,
+                outcome,
+                drift,
+                granted,
+            }),
     ]
 }
 
@@ -122,6 +161,8 @@ fn decided(tenant: &Tenant, act: &Act, context: &Context) -> Decision {
             operation,
             behind,
             outcome,
+            drift,
+            granted,
         } => {
             let generation = Generation::new(tenant.generation.get().saturating_sub(*behind));
             let report = Report {
@@ -130,8 +171,21 @@ fn decided(tenant: &Tenant, act: &Act, context: &Context) -> Decision {
                 running: tenant.running,
                 outcome: outcome.clone(),
                 steps: Vec::new(),
-                policy: Policy::default(),
-                correction: tenure::Correction::None,
+                policy: Policy {
+                    drift: DriftPolicy {
+                        mode: *drift,
+                        ..DriftPolicy::default()
+                    },
+                    deadlines: Deadlines::new(State::ALL.map(|s| (s, Duration::from_secs(20)))),
+                    ..Policy::default()
+                },
+                correction: if *granted {
+                    Correction::Granted(
+                        IdempotencyKey::new("drift", "1", Hash::of(b""), Duration::ZERO).unwrap(),
+                    )
+                } else {
+                    Correction::Spent
+                },
             };
             decide_report(tenant, &report, context)
         }
@@ -200,15 +254,7 @@ proptest! {
         let ending = [
             Act::Order(Command::Release),
             Act::Order(Command::Delete),
-            Act::Report {
-                operation: Operation::Destroy,
-                behind: 0,
-                outcome: Outcome::Succeeded {
-                    observed: None,
-                    resources: None,
-                    message: Message::none(),
-                },
-            },
+            report(Operation::Destroy, done()),
         ];
         for (n, act) in acts.iter().chain(&ending).enumerate() {
             let n = u64::try_from(n).unwrap();
@@ -238,16 +284,44 @@ proptest! {
                 State::Deleting => Operation::Destroy,
                 _ => Operation::Apply,
             };
-            for outcome in [
-                Outcome::Started,
-                Outcome::Succeeded { observed: None, resources: None, message: Message::none() },
-            ] {
-                let act = Act::Report { operation, behind: 0, outcome };
+            for outcome in [Outcome::Started, done()] {
+                let act = report(operation, outcome);
                 if let Decision::Change(change) = decided(&tenant, &act, &context(n)) {
                     tenant = change.tenant().clone();
                 }
             }
         }
         prop_assert!(tenant.is_at_rest(), "{:?}", tenant);
+    }
+    /// What a store makes of the wake-ups of a life: nothing that could go on is ever forgotten, and
+    /// what rests is looked at again.
+    #[test]
+    fn p8_what_could_go_on_is_always_due(acts in proptest::collection::vec(act(), 0..60)) {
+        let mut tenant = created();
+        let mut due = true;
+        for (n, act) in acts.iter().enumerate() {
+            let n = u64::try_from(n).unwrap();
+            let by_worker = matches!(act, Act::Report { .. });
+            // Workers come only to what is due, and leave alone what is held or halted.
+            let halted = |tenant: &Tenant| tenant.conditions.failing.as_ref().is_some_and(|f| f.halted);
+            if by_worker && (!due || tenant.conditions.held.is_some() || halted(&tenant)) {
+                continue;
+            }
+            let wake = match decided(&tenant, act, &context(n)) {
+                Decision::Change(change) => {
+                    tenant = change.tenant().clone();
+                    change.wake()
+                }
+                Decision::AlreadySo { wake } => wake,
+                Decision::Refused(_) => continue,
+            };
+            due = match wake {
+                Wake::Now | Wake::After(_) | Wake::Check(_) => true,
+                Wake::Never => due && !by_worker,
+                Wake::Unchanged => due,
+            };
+            let blocked = tenant.conditions.held.is_some() || halted(&tenant);
+            prop_assert!(due || blocked || !tenant.is_living(), "after {:?}: {:?}", act, tenant);
+        }
     }
 }
