@@ -152,10 +152,14 @@ CREATE TABLE work (
     attempts integer NOT NULL DEFAULT 0,
     -- Someone else changed the tenant while it was leased.
     dirty boolean NOT NULL DEFAULT false,
+    -- Nobody waits for what is planned.
+    routine boolean NOT NULL DEFAULT false,
     -- A copy: this row is rewritten by every transition anyway, so lists by state go by it.
     state text COLLATE "C" NOT NULL,
     holder text COLLATE "C",
     last_error text COLLATE "C",
+    -- A copy that never changes: workers claim by class.
+    class text COLLATE "C" NOT NULL,
     CONSTRAINT work_pkey PRIMARY KEY (tenant_id),
     CONSTRAINT work_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id),
     CONSTRAINT work_fence CHECK (fence >= 0),
@@ -167,7 +171,7 @@ CREATE TABLE work (
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000
 );
-CREATE INDEX work_due ON work (due_at, tenant_id) WHERE due_at IS NOT NULL;
+CREATE INDEX work_due ON work (class, routine, due_at, tenant_id) WHERE due_at IS NOT NULL;
 CREATE INDEX work_by_state ON work (state, tenant_id);
 
 -- All changes in the order of their commits. Readers stop below the oldest open transaction.

@@ -1,29 +1,64 @@
--- Claims due work, longest due first; what another worker is about to claim is passed over.
+-- Claims due work of some classes: of each, the first by rank, up to its limits. Routine work ranks
+-- as if it were due later. What another worker is about to claim is passed over.
 WITH due AS MATERIALIZED (
     SELECT
         w.tenant_id,
-        w.due_at
-    FROM work AS w
-    WHERE w.due_at <= statement_timestamp()
-    ORDER BY w.due_at, w.tenant_id
-    LIMIT $3
-    FOR NO KEY UPDATE SKIP LOCKED
+        room.class,
+        room.length,
+        room.at_most,
+        w.due_at + lane.patience AS rank
+    FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+        AS room (class, length, at_most, checks)
+    CROSS JOIN LATERAL (VALUES
+        (false, room.at_most, interval '0'),
+        (true, room.checks, $6::bigint * interval '1 microsecond')
+    ) AS lane (routine, at_most, patience)
+    CROSS JOIN LATERAL (
+        SELECT
+            w.tenant_id,
+            w.due_at
+        FROM work AS w
+        WHERE w.class = room.class AND w.routine = lane.routine
+            AND w.due_at <= statement_timestamp()
+        ORDER BY w.due_at, w.tenant_id
+        LIMIT lane.at_most
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS w
+), placed AS (
+    SELECT
+        due.tenant_id,
+        due.length,
+        due.at_most,
+        due.rank,
+        row_number() OVER (PARTITION BY due.class ORDER BY due.rank, due.tenant_id) AS place
+    FROM due
+), chosen AS MATERIALIZED (
+    SELECT
+        p.tenant_id,
+        p.length,
+        p.rank
+    FROM placed AS p
+    WHERE p.place <= p.at_most
+    ORDER BY p.rank, p.tenant_id
+    LIMIT $7
 ), claimed AS (
     UPDATE work AS w SET
         holder = $1,
-        lease_until = clock.until,
-        due_at = clock.until,
+        lease_until = clock.now + chosen.length * interval '1 microsecond',
+        due_at = clock.now + chosen.length * interval '1 microsecond',
         fence = w.fence + 1,
         attempts = w.attempts + 1,
         dirty = false
-    FROM due, (SELECT clock_timestamp() + $2::bigint * interval '1 microsecond') AS clock (until)
-    WHERE w.tenant_id = due.tenant_id
-    RETURNING w.tenant_id, w.fence, w.attempts, w.lease_until, due.due_at
+    FROM chosen, (SELECT clock_timestamp()) AS clock (now)
+    WHERE w.tenant_id = chosen.tenant_id
+    RETURNING w.tenant_id, w.class, w.routine, w.fence, w.attempts, w.lease_until, chosen.rank
 )
 SELECT
     c.tenant_id,
+    c.class,
+    c.routine,
     c.fence,
     c.attempts,
     c.lease_until
 FROM claimed AS c
-ORDER BY c.due_at, c.tenant_id;
+ORDER BY c.rank, c.tenant_id;

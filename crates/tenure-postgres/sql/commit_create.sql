@@ -32,8 +32,10 @@ WITH new AS (
     INSERT INTO conditions (tenant_id, condition)
     SELECT new.tenant_id, c.condition FROM new, unnest($24::text[]) AS c (condition)
 ), planned AS (
-    INSERT INTO work (tenant_id, state, due_at)
-    SELECT new.tenant_id, $13, clock_timestamp() + $25::bigint * interval '1 microsecond'
+    INSERT INTO work (tenant_id, class, state, due_at, routine)
+    SELECT
+        new.tenant_id, $12, $13, clock_timestamp() + $25::bigint * interval '1 microsecond',
+        $30::boolean
     FROM new
 ), remembered AS (
     INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, expires_at)

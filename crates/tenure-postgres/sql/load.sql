@@ -36,6 +36,7 @@ SELECT
         WHERE d.tenant_id = t.tenant_id AND d.hash = t.details
     ) AS details_body,
     w.due_at,
+    w.routine,
     w.attempts,
     w.last_error,
     w.checked_at,

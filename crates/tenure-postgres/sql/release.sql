@@ -5,6 +5,7 @@ UPDATE work AS w SET
         WHEN $4::boolean THEN w.due_at
         ELSE clock_timestamp() + $3::bigint * interval '1 microsecond'
     END,
+    routine = NOT w.dirty AND CASE WHEN $4 THEN w.routine ELSE $7::boolean END,
     dirty = false,
     holder = NULL,
     lease_until = NULL,
@@ -18,6 +19,6 @@ UPDATE work AS w SET
         WHEN 'returned' THEN w.last_error
         ELSE $6::text
     END,
-    checked_at = clock_timestamp()
+    checked_at = CASE $5 WHEN 'clean' THEN clock_timestamp() ELSE w.checked_at END
 WHERE w.tenant_id = $1 AND w.fence = $2 AND w.lease_until > clock_timestamp()
 RETURNING w.fence;

@@ -98,7 +98,7 @@ async fn create(database: &Database, change: &Change) -> std::result::Result<Vec
     let (tenant, line) = (change.tenant(), change.line());
     let lists = Lists::of(change);
     let key = Key::of(change.key());
-    let params: [Param<'_>; 29] = [
+    let params: [Param<'_>; 30] = [
         &tenant.id.as_uuid(),
         &At(tenant.created_at),
         &small(tenant.generation.get()),
@@ -128,6 +128,7 @@ async fn create(database: &Database, change: &Change) -> std::result::Result<Vec
         &key.word,
         &key.fingerprint,
         &key.ttl,
+        &matches!(change.wake(), Wake::Check(_)),
     ];
     database
         .run(Call::write("commit", &sql::COMMIT_CREATE, &params))
@@ -143,7 +144,8 @@ async fn update(
     let lists = Lists::of(change);
     let key = Key::of(change.key());
     let lease = change.lease();
-    let params: [Param<'_>; 38] = [
+    let error = change.last_error();
+    let params: [Param<'_>; 40] = [
         &tenant.id.as_uuid(),
         &number(expected.get()),
         &tenant.state.as_str(),
@@ -182,6 +184,8 @@ async fn update(
         &key.word,
         &key.fingerprint,
         &key.ttl,
+        &matches!(change.wake(), Wake::Check(_)),
+        &error.as_ref().map(tenure::Message::as_str),
     ];
     database
         .run(Call::write("commit", &sql::COMMIT_UPDATE, &params))

@@ -208,6 +208,7 @@ pub(crate) fn record(columns: &mut Columns<'_>) -> Result<Record> {
     columns.table = "work";
     let work = WorkFacts {
         due_at: columns.time_option()?,
+        routine: columns.next()?,
         attempts: columns.small()?,
         last_error: columns.parse_option()?,
         checked_at: columns.time_option()?,
@@ -219,7 +220,7 @@ pub(crate) fn record(columns: &mut Columns<'_>) -> Result<Record> {
 }
 
 /// How many columns a record has.
-pub(crate) const RECORD_COLUMNS: usize = 30;
+pub(crate) const RECORD_COLUMNS: usize = 31;
 
 /// Reads what an idempotency key stands for.
 pub(crate) fn prior(row: &Row) -> Result<Option<Prior>> {

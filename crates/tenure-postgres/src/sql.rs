@@ -35,18 +35,18 @@ statements! {
     BARRIER = "barrier" ();
     CHANGES = "changes" (TEXT, INT8, INT8);
     CHANGES_END = "changes_end" ();
-    CLAIM = "claim" (TEXT, INT8, INT8);
+    CLAIM = "claim" (TEXT, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8, INT8);
     COMMIT_CREATE = "commit_create" (
         UUID, TIMESTAMPTZ, INT4, INT4, BOOL, BYTEA, BYTEA, BYTEA, BYTEA, BYTEA, TEXT, TEXT, TEXT,
         TEXT, TEXT, TEXT, TEXT, TEXT, UUID, BYTEA_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
-        TEXT_ARRAY, INT8, TEXT, TEXT, BYTEA, INT8
+        TEXT_ARRAY, INT8, TEXT, TEXT, BYTEA, INT8, BOOL
     );
     COMMIT_FOUND = "commit_found" (UUID, INT8);
     COMMIT_UPDATE = "commit_update" (
         UUID, INT8, TEXT, TIMESTAMPTZ, TEXT, TEXT, BOOL, INT4, INT4, BYTEA, BYTEA, BYTEA, BYTEA,
         BYTEA, TIMESTAMPTZ, TIMESTAMPTZ, TEXT, TEXT, TEXT, TEXT, TEXT, UUID, BYTEA_ARRAY,
         TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8, TEXT_ARRAY, BOOL, INT8,
-        BOOL, BOOL, TEXT, TEXT, BYTEA, INT8
+        BOOL, BOOL, TEXT, TEXT, BYTEA, INT8, BOOL, TEXT
     );
     COUNT = "count" ();
     DOCUMENTS = "documents" (UUID, BYTEA_ARRAY);
@@ -59,10 +59,10 @@ statements! {
     HISTORY_TRANSITIONS = "history_transitions" (UUID, INT8, INT8);
     HISTORY_TRANSITIONS_NEWEST = "history_transitions_newest" (UUID, INT8, INT8);
     LOAD = "load" (UUID, TEXT, TEXT, TEXT);
-    NEXT_DUE = "next_due" ();
+    NEXT_DUE = "next_due" (TEXT_ARRAY);
     NOW = "now" ();
     READINESS = "readiness" ();
-    RELEASE = "release" (UUID, INT8, INT8, BOOL, TEXT, TEXT);
+    RELEASE = "release" (UUID, INT8, INT8, BOOL, TEXT, TEXT, BOOL);
     REMEMBER = "remember" (UUID, INT8, TEXT, TEXT, BYTEA, INT8);
     RENEW = "renew" (UUID, INT8, INT8);
     SWEEP_FEED = "sweep_feed" (INT8, INT8);

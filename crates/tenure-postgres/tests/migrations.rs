@@ -257,7 +257,7 @@ async fn p12_the_application_role_can_do_all_that_the_store_does() {
 
 async fn works_and_sweeps(store: &Arc<dyn Store>) {
     let leases = store
-        .claim("worker", Duration::from_mins(1), PageSize::MAX)
+        .claim("worker", &[room(Duration::from_mins(1))])
         .await
         .unwrap();
     let lease = store

@@ -48,9 +48,9 @@ SELECT t.tenant_id, c
 FROM tenants AS t, unnest(ARRAY['failing', 'overdue', 'unknown']) AS c
 WHERE t.details IS NOT NULL OR (c = 'unknown' AND right(t.name, 1) <> '7');
 
-INSERT INTO work (tenant_id, state, due_at, checked_at)
+INSERT INTO work (tenant_id, class, state, due_at, checked_at)
 SELECT
-    t.tenant_id, t.state,
+    t.tenant_id, t.class, t.state,
     CASE WHEN right(t.name, 1) = '7' THEN now() + (right(t.name, 2) || ' s')::interval END, now()
 FROM tenants AS t;
 

@@ -175,7 +175,11 @@ CREATE TABLE work (
         REFERENCES tenants (tenant_id),
     -- A copy: this row is rewritten by every transition anyway, so lists by state go by it.
     state TEXT NOT NULL,
+    -- A copy that never changes: workers claim by class.
+    class TEXT NOT NULL,
     due_at INTEGER,
+    -- Nobody waits for what is planned.
+    routine INTEGER NOT NULL DEFAULT 0,
     -- Someone else changed the tenant while it was leased.
     dirty INTEGER NOT NULL DEFAULT 0,
     fence INTEGER NOT NULL DEFAULT 0,
@@ -184,13 +188,14 @@ CREATE TABLE work (
     attempts INTEGER NOT NULL DEFAULT 0,
     last_error TEXT,
     checked_at INTEGER,
+    CONSTRAINT work_routine CHECK (routine IN (0, 1)),
     CONSTRAINT work_dirty CHECK (dirty IN (0, 1)),
     CONSTRAINT work_fence CHECK (fence >= 0),
     CONSTRAINT work_attempts CHECK (attempts >= 0),
     CONSTRAINT work_lease CHECK ((holder IS NULL) = (lease_until IS NULL)),
     CONSTRAINT work_last_error CHECK (octet_length(last_error) <= 2000)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX work_due ON work (due_at, tenant_id) WHERE due_at IS NOT NULL;
+CREATE INDEX work_due ON work (class, routine, due_at, tenant_id) WHERE due_at IS NOT NULL;
 CREATE INDEX work_by_state ON work (state, tenant_id);
 
 -- All changes in the order of their commits: there is one writer, so numbers follow commits.

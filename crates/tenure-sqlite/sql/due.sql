@@ -1,6 +1,8 @@
--- Finds due work, longest due first.
-SELECT w.tenant_id
+-- Finds due work of one class and lane, longest due first.
+SELECT
+    w.tenant_id,
+    w.due_at
 FROM work AS w
-WHERE w.due_at <= ?1
+WHERE w.class = ?1 AND w.routine = ?2 AND w.due_at <= ?3
 ORDER BY w.due_at, w.tenant_id
-LIMIT ?2;
+LIMIT ?4;

@@ -24,6 +24,7 @@ SELECT
     t.details,
     details.body,
     w.due_at,
+    w.routine,
     w.attempts,
     w.last_error,
     w.checked_at,

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, params};
 use tenure::{
-    Change, Commit, Hash, IdempotencyKey, Result, Revision, State, TenantId, Timestamp, Under, Wake,
+    Change, Commit, Hash, IdempotencyKey, Message, Result, Revision, State, TenantId, Timestamp,
+    Under, Wake,
 };
 
 use crate::error::integer;
@@ -215,22 +216,26 @@ fn write_work(db: &Connection, change: &Change, now: Timestamp) -> Result<()> {
     let (id, state) = (uuid.as_bytes(), tenant.state.as_str());
     let (wake, reset) = (change.wake(), change.attempts_reset());
     let (due, at) = (due(wake, now), now.as_micros());
+    let check = matches!(wake, Wake::Check(_));
     match (change.expected(), change.lease()) {
-        (None, _) => execute(db, sql::WRITE_WORK, params![id, state, due]),
+        (None, _) => {
+            let class = tenant.class.as_str();
+            execute(db, sql::WRITE_WORK, params![id, class, state, due, check])
+        }
         (_, Some(Under { release: true, .. })) => {
             let stays = wake == Wake::Unchanged;
-            execute(db, sql::END_WORK, params![id, state, at, stays, due, reset])
+            let error = change.last_error();
+            let error = error.as_ref().map(Message::as_str);
+            let params = params![id, state, at, stays, due, reset, check, error];
+            execute(db, sql::END_WORK, params)
         }
         (_, Some(Under { release: false, .. })) => {
             execute(db, sql::KEEP_WORK, params![id, state, reset])
         }
         (_, None) => {
             let wakes = due.is_some();
-            execute(
-                db,
-                sql::WAKE_WORK,
-                params![id, state, at, wakes, due, reset],
-            )
+            let params = params![id, state, at, wakes, due, reset, check];
+            execute(db, sql::WAKE_WORK, params)
         }
     }?;
     Ok(())

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure::{
-    AsOf, Attempt, Capabilities, Change, Changes, Commit, Cursor, Document, Facets, Filter,
-    Freshness, Hash, HistoryQuery, IdempotencyKey, Lease, Line, Loaded, Page, PageSize, Queries,
-    Query, Readiness, Record, Records, Result, Revision, State, StoreError, Summary, Sweep, Tenant,
-    TenantId, TenantRef, Timestamp, Upkeep, Wake, Work,
+    AsOf, Attempt, Capabilities, Change, Changes, ClassName, Commit, Cursor, Document, Facets,
+    Filter, Freshness, Hash, HistoryQuery, IdempotencyKey, Lease, Line, Loaded, Page, PageSize,
+    Queries, Query, Readiness, Record, Records, Result, Revision, Room, State, StoreError, Summary,
+    Sweep, Tenant, TenantId, TenantRef, Timestamp, Upkeep, Wake, Work,
 };
 
 use crate::readers::snapshot;
@@ -138,9 +138,12 @@ impl Queries for SqliteStore {
 
 #[async_trait]
 impl Work for SqliteStore {
-    async fn claim(&self, holder: &str, length: Duration, limit: PageSize) -> Result<Vec<Lease>> {
-        let holder = holder.to_owned();
-        self.write(move |db, now| lease::claim(db, &holder, length, limit, now))
+    async fn claim(&self, holder: &str, rooms: &[Room]) -> Result<Vec<Lease>> {
+        let (holder, rooms) = (holder.to_owned(), Room::usable(rooms));
+        if rooms.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |db, now| lease::claim(db, &holder, &rooms, now))
             .await
     }
 
@@ -159,12 +162,18 @@ impl Work for SqliteStore {
         released
     }
 
-    async fn idle(&self, at_most: Duration) {
+    async fn idle(&self, classes: &[ClassName], at_most: Duration) {
         let hint = self.due.notified();
         tokio::pin!(hint);
         // Listening before looking: a change in between is not missed.
         hint.as_mut().enable();
-        let due = self.read(lease::next_due).await.unwrap_or_default();
+        let due = if classes.is_empty() {
+            None
+        } else {
+            let classes = classes.to_vec();
+            let next = self.read(move |db| lease::next_due(db, &classes));
+            next.await.unwrap_or_default()
+        };
         // A hint and the end of the wait are the same to the caller: look again.
         drop(tokio::time::timeout(self.until(due, at_most), hint).await);
     }

@@ -223,6 +223,7 @@ pub(crate) fn record(row: &Row<'_>) -> Result<Record> {
     columns.table = "work";
     let work = WorkFacts {
         due_at: columns.maybe(time)?,
+        routine: columns.take(boolean)?,
         attempts: columns.take(small)?,
         last_error: columns.maybe(parsed)?,
         checked_at: columns.maybe(time)?,
@@ -234,7 +235,7 @@ pub(crate) fn record(row: &Row<'_>) -> Result<Record> {
 }
 
 /// How many columns a record has.
-const RECORD: usize = 30;
+const RECORD: usize = 31;
 
 /// Reads what an idempotency key stands for, from the columns after a record.
 pub(crate) fn prior(row: &Row<'_>) -> Result<Option<Prior>> {

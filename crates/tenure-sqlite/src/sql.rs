@@ -24,6 +24,7 @@ statements! {
     FACET_CONDITIONS = "facet_conditions";
     FACET_LABELS = "facet_labels";
     FACETS = "facets";
+    FREE = "free";
     GET = "get";
     GET_BY_NAME = "get_by_name";
     GET_MANY = "get_many";

@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::place::{Lock, check_local, check_sqlite};
 use crate::readers::Readers;
 use crate::writer::{Pending, Queue};
-use crate::{checkpoint, migrate, writer};
+use crate::{checkpoint, lease, migrate, writer};
 
 type Opened<T> = std::result::Result<T, OpenError>;
 
@@ -63,7 +63,8 @@ impl Ending {
 
 impl SqliteStore {
     /// Opens a database, and makes it if there is none. Brings its schema up to date, after copying
-    /// the file to `<path>.before-v<level>`.
+    /// the file to `<path>.before-v<level>`. Frees what another process had leased when it ended: that
+    /// work is due at once.
     ///
     /// A database whose schema is too new for this program opens, but is not
     /// [ready](tenure::Upkeep::readiness), and refuses every call. Blocks; call it at the start.
@@ -106,6 +107,9 @@ impl SqliteStore {
     }
 
     fn start(&mut self, mut db: Connection, options: &Options) -> Opened<()> {
+        // Nobody else can hold a lease: the file's lock is ours.
+        lease::free(&db, self.clock.now())
+            .map_err(|error| OpenError::from_sqlite(&self.path, error))?;
         let failed = |source: Source| OpenError::Other {
             path: self.path.clone(),
             source,

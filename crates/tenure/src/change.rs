@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{ConditionKind, Document, Fence, Hash, Invalid, Line, Revision, Tenant, Timestamp};
+use crate::{
+    ConditionKind, Document, Fence, Hash, Invalid, Kind, Line, Message, Revision, Tenant, Timestamp,
+};
 
 /// When the tenant's work is due after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,6 +245,20 @@ impl Change {
     /// Whether attempts are counted from zero again and the last error is forgotten.
     pub const fn attempts_reset(&self) -> bool {
         self.attempts_reset
+    }
+
+    /// What the attempt that it ends said when it failed: the message of a line about a condition,
+    /// or its reason if that is empty. `None` if it ends no lease, or the attempt was in order.
+    pub fn last_error(&self) -> Option<Message> {
+        let ends = self.under.is_some_and(|under| under.release);
+        if !ends || self.attempts_reset || self.line.kind != Kind::Condition {
+            return None;
+        }
+        Some(if self.line.message.as_str().is_empty() {
+            Message::lossy(self.line.reason.as_str())
+        } else {
+            self.line.message.clone()
+        })
     }
 
     /// The lease that it is written under, if it is a worker's.

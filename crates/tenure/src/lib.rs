@@ -53,8 +53,9 @@ pub use readiness::{Readiness, SchemaLevels};
 pub use selector::{Requirement, Selector};
 pub use step::{STEPS_MAX, Step, StepState};
 pub use store::{
-    AsOf, Attempt, Capabilities, Changes, Commit, Facets, Freshness, HistoryQuery, Lease, Loaded,
-    Prior, Queries, Record, Records, Result, Store, Sweep, TenantRef, Upkeep, Work, WorkFacts,
+    AsOf, Attempt, Capabilities, Changes, Commit, Facets, Freshness, HistoryQuery, LEASES_MAX,
+    Lease, Loaded, Prior, Queries, ROUTINE_PATIENCE, Record, Records, Result, Room, Store, Sweep,
+    TenantRef, Upkeep, Work, WorkFacts,
 };
 pub use tenant::{Details, Metadata, Summary, Tenant, Waiver};
 pub use time::{Clock, SystemClock, Timestamp};

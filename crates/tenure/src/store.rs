@@ -14,7 +14,7 @@
 //! - Leases live on the store's clock; every other time comes with the change.
 //! - Every call ends within the adapter's deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Change, ConditionKind, Cursor, Direction, Document, Fence, Filter, Hash, IdempotencyKey, Line,
-    Message, Page, PageSize, Query, Readiness, Revision, State, StoreError, Summary, Tenant,
-    TenantId, TenantName, Timestamp, Wake,
+    Change, ClassName, ConditionKind, Cursor, Direction, Document, Fence, Filter, Hash,
+    IdempotencyKey, Line, Message, Page, PageSize, Query, Readiness, Revision, State, StoreError,
+    Summary, Tenant, TenantId, TenantName, Timestamp, Wake,
 };
 
 /// A result of the port.
@@ -58,11 +58,13 @@ pub struct WorkFacts {
     /// When its work is due, by the store's clock; while it is leased, when the lease ends. `None`
     /// if nothing is planned.
     pub due_at: Option<Timestamp>,
+    /// Whether what is planned is routine: nobody waits for it.
+    pub routine: bool,
     /// Claims since the last success, retry, or change of what is wanted.
     pub attempts: u32,
-    /// What the last failed attempt said.
+    /// What the last failed attempt said, until one is in order.
     pub last_error: Option<Message>,
-    /// When a lease on it was last released, by the store's clock.
+    /// When an attempt was last in order, by the store's clock.
     pub checked_at: Option<Timestamp>,
     /// Who has its lease; after `lease_until`, who had it, until someone else claims it.
     pub holder: Option<String>,
@@ -168,11 +170,49 @@ pub struct Changes {
     pub next: Cursor,
 }
 
+/// How much longer routine work waits than work that somebody waits for, before it goes first.
+pub const ROUTINE_PATIENCE: Duration = Duration::from_mins(5);
+
+/// The most leases that one call of [`Work::claim`] gives.
+pub const LEASES_MAX: u16 = 500;
+
+/// What a worker has room for, of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The class.
+    pub class: ClassName,
+    /// How long each lease runs.
+    pub lease: Duration,
+    /// How many leases at most.
+    pub limit: u16,
+    /// How many of them may be routine.
+    pub routine: u16,
+}
+
+impl Room {
+    /// The rooms that count in one claim, for adapters: without the empty ones, of each class the
+    /// first, and none for more than [`LEASES_MAX`] leases or more routine ones than leases.
+    pub fn usable(rooms: &[Self]) -> Vec<Self> {
+        let mut seen = BTreeSet::new();
+        let counts = |room: &&Self| room.limit > 0 && seen.insert(room.class.clone());
+        let mut usable: Vec<Self> = rooms.iter().filter(counts).cloned().collect();
+        for room in &mut usable {
+            room.limit = room.limit.min(LEASES_MAX);
+            room.routine = room.routine.min(room.limit);
+        }
+        usable
+    }
+}
+
 /// A claim on a tenant's work that ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Whose work.
     pub tenant: TenantId,
+    /// The tenant's class.
+    pub class: ClassName,
+    /// Whether it was claimed as routine.
+    pub routine: bool,
     /// What proves the claim. A report under it counts only while the lease is live.
     pub fence: Fence,
     /// Which attempt this is, from 1.
@@ -253,6 +293,13 @@ pub trait Records: Send + Sync {
     /// it is dirty; otherwise the lease goes on. Without one: a wake-up ([`Wake::Now`] or
     /// [`Wake::After`]) makes the work due no later than planned, or marks it dirty while it is
     /// leased. So a change that comes in while someone works is worked on as soon as that ends.
+    ///
+    /// Work that [`Wake::Check`] plans is routine; what other wake-ups plan, and what is due
+    /// because it was dirty, is not. Without a lease, a wake-up that asks for it at once, or for
+    /// sooner than planned, ends the routine; a check makes routine only what was not planned.
+    ///
+    /// A commit that releases its lease counts as an attempt in order if it resets the attempts
+    /// ([`WorkFacts::checked_at`]); otherwise [`Change::last_error`] is kept, if it has one.
     ///
     /// After `Applied`, the change survives a crash of this process and of the store. Dropping the
     /// future does not cut the write in half: it happens whole or not at all.
@@ -365,15 +412,22 @@ pub trait Queries: Send + Sync {
 /// Handing out work.
 #[async_trait]
 pub trait Work: Send + Sync {
-    /// Claims due work: longest due first, each tenant by one worker at a time.
+    /// Claims due work of the classes that there is room for, each tenant by one worker at a time.
     ///
-    /// The lease ends by itself after `lease`, by the store's clock; then the work is due again.
-    /// Its fence is higher than any before it. The attempt is counted.
+    /// Longest due first, and routine work as if it were due [`ROUTINE_PATIENCE`] later; then by
+    /// id. The answer is in that order. So what somebody waits for goes ahead, and neither starves.
+    /// [`Room::usable`] says which rooms count; at most [`LEASES_MAX`] leases in all, the first in
+    /// that order. Without a usable room, the answer is empty and the database is not asked.
+    ///
+    /// A lease ends by itself after its room's `lease`, by the store's clock; then the work is due
+    /// again, as routine as it was. Its fence is higher than any before it. The attempt is counted.
+    ///
+    /// Touches about as many rows as there is room for, whatever is due beside that.
     ///
     /// # Errors
     ///
     /// As its advice says; a claim whose reply was lost ends by itself.
-    async fn claim(&self, holder: &str, lease: Duration, limit: PageSize) -> Result<Vec<Lease>>;
+    async fn claim(&self, holder: &str, rooms: &[Room]) -> Result<Vec<Lease>>;
 
     /// Makes a live lease run for `lease` from now; `None` if it has ended or moved.
     ///
@@ -385,15 +439,20 @@ pub trait Work: Send + Sync {
     /// Ends a live lease after an attempt that changed nothing of the record, and plans the next;
     /// `false` if it had ended or moved already.
     ///
-    /// The work is due at once instead if someone else woke it while the lease was held.
+    /// The work is due at once instead, and not as routine, if someone else woke it while the
+    /// lease was held. A [`Attempt::Clean`] attempt sets [`WorkFacts::checked_at`].
     ///
     /// # Errors
     ///
     /// As its advice says; a lease that could not be released ends by itself.
     async fn release(&self, lease: &Lease, attempt: &Attempt, next: Wake) -> Result<bool>;
 
-    /// Returns when work may be due, or after `at_most`. A hint: losing all hints costs only time.
-    async fn idle(&self, at_most: Duration);
+    /// Returns when work of one of these classes may be due, or after `at_most`; without classes,
+    /// after `at_most` or at a hint. A hint: losing all hints costs only time.
+    ///
+    /// It returns as good as at once while work of them is due, claimable or not: name only classes
+    /// that there is room for.
+    async fn idle(&self, classes: &[ClassName], at_most: Duration);
 }
 
 /// Keeping the store in order.

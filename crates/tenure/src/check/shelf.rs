@@ -174,7 +174,7 @@ impl Queries for Shelf {
 
 #[async_trait]
 impl Work for Shelf {
-    async fn claim(&self, _: &str, _: Duration, _: PageSize) -> Result<Vec<Lease>> {
+    async fn claim(&self, _: &str, _: &[Room]) -> Result<Vec<Lease>> {
         Err(StoreError::Closed)
     }
 
@@ -186,7 +186,7 @@ impl Work for Shelf {
         Err(StoreError::Closed)
     }
 
-    async fn idle(&self, _: Duration) {}
+    async fn idle(&self, _: &[ClassName], _: Duration) {}
 }
 
 #[async_trait]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::{
-    Between, ClassName, Command, ConditionKind, Document, Filter, Labels, Message, Operation,
-    Outcome, Report, RetryPolicy, Selector, State, Tenant, TenantId, Timestamp, Wanted,
+    Between, ClassName, Command, ConditionKind, Document, Filter, LEASES_MAX, Labels, Message,
+    Operation, Outcome, Report, RetryPolicy, Room, Selector, State, Tenant, TenantId, Timestamp,
+    Wake, Wanted,
 };
 
 /// A source of numbers that look random and follow from a seed (`SplitMix64`).
@@ -83,6 +84,34 @@ impl Dice {
         self.pick(&["default", "vip"])
             .parse()
             .expect("a good class")
+    }
+
+    /// Room for all that is due, of some of the classes, with what is routine or without.
+    pub(super) fn rooms(&mut self, lease: Duration) -> Vec<Room> {
+        let mut rooms = Vec::new();
+        for class in ["default", "vip"] {
+            if !self.once_in(4) {
+                rooms.push(Room {
+                    class: class.parse().expect("a good class"),
+                    lease,
+                    limit: LEASES_MAX,
+                    routine: if self.once_in(3) { 0 } else { LEASES_MAX },
+                });
+            }
+        }
+        rooms
+    }
+
+    /// When work may be due next: at once, never, or later.
+    pub(super) fn wake(&mut self, later: Duration) -> Wake {
+        *self.pick(&[
+            Wake::Now,
+            Wake::Never,
+            Wake::After(later),
+            Wake::Check(Duration::ZERO),
+            Wake::Check(later),
+            Wake::Unchanged,
+        ])
     }
 
     /// Something that someone may ask of a tenant; often what can't be or is so already.

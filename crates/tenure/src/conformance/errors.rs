@@ -9,7 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::work::{HOUR, under};
-use super::{Factory, Fault, Faulty, Setup, applied, key, patch, report, succeeded, together};
+use super::{
+    Factory, Fault, Faulty, Setup, applied, key, patch, report, room, succeeded, together,
+};
 use crate::check::verify;
 use crate::{
     Advice, AsOf, Attempt, Command, Commit, Direction, Effect, Engine, EngineError, Filter,
@@ -66,7 +68,7 @@ pub async fn p5_a_failure_before_writing_leaves_nothing_behind(factory: &dyn Fac
             .release(&lease, &Attempt::Clean, Wake::Never)
             .await
             .map(drop),
-        store.claim("worker-2", HOUR, PageSize::MAX).await.map(drop),
+        store.claim("worker-2", &[room(HOUR)]).await.map(drop),
         match engine.execute(&request).await {
             Err(EngineError::Store(error)) => Err(error),
             other => panic!("{other:?}"),
@@ -238,7 +240,7 @@ pub async fn p1_a_call_that_is_dropped_happens_whole_or_not_at_all(factory: &dyn
     let lease = setup.claim_one(tenant.id, HOUR).await;
     for times in 0..12 {
         polled(setup.store.renew(&lease, HOUR), times).await;
-        polled(setup.store.claim("worker-2", HOUR, PageSize::MAX), times).await;
+        polled(setup.store.claim("worker-2", &[room(HOUR)]), times).await;
     }
     let last = setup
         .change(&tenant, &Command::Hold)
@@ -351,7 +353,7 @@ pub async fn a_closed_store_says_so_to_every_call(factory: &dyn Factory) {
         ),
         (
             "claim",
-            store.claim("worker-1", HOUR, PageSize::MAX).await.map(drop),
+            store.claim("worker-1", &[room(HOUR)]).await.map(drop),
         ),
         ("renew", store.renew(&lease, HOUR).await.map(drop)),
         (
@@ -375,7 +377,7 @@ pub async fn a_closed_store_says_so_to_every_call(factory: &dyn Factory) {
             "{method}: {answer:?}"
         );
     }
-    let idle = store.idle(Duration::from_millis(1));
+    let idle = store.idle(&[], Duration::from_millis(1));
     tokio::time::timeout(Duration::from_secs(5), idle)
         .await
         .unwrap();

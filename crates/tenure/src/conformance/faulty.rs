@@ -10,10 +10,10 @@ use async_trait::async_trait;
 
 use crate::store::Result;
 use crate::{
-    AsOf, Attempt, Capabilities, Change, Changes, Commit, Cursor, Document, Facets, Filter,
-    Freshness, Hash, HistoryQuery, IdempotencyKey, Lease, Line, Loaded, Page, PageSize, Queries,
-    Query, Readiness, Record, Records, Revision, State, Store, StoreError, Summary, Sweep, Tenant,
-    TenantId, TenantRef, Timestamp, Upkeep, Wake, Work,
+    AsOf, Attempt, Capabilities, Change, Changes, ClassName, Commit, Cursor, Document, Facets,
+    Filter, Freshness, Hash, HistoryQuery, IdempotencyKey, Lease, Line, Loaded, Page, PageSize,
+    Queries, Query, Readiness, Record, Records, Revision, Room, State, Store, StoreError, Summary,
+    Sweep, Tenant, TenantId, TenantRef, Timestamp, Upkeep, Wake, Work,
 };
 
 /// What happens to one call of a [`Faulty`] store.
@@ -255,19 +255,19 @@ impl Queries for Faulty {
 
 #[async_trait]
 impl Work for Faulty {
-    async fn claim(&self, holder: &str, lease: Duration, limit: PageSize) -> Result<Vec<Lease>> {
+    async fn claim(&self, holder: &str, rooms: &[Room]) -> Result<Vec<Lease>> {
         // A claim that arrives twice claims different work, so the first answer would be lost work
         // and not a repeat.
         match self.next(true) {
             Fault::FailBefore => return Err(unavailable()),
             Fault::Delay => stand_back().await,
             Fault::LoseReply => {
-                self.inner.claim(holder, lease, limit).await?;
+                self.inner.claim(holder, rooms).await?;
                 return Err(unknown());
             }
             Fault::Pass | Fault::Duplicate => {}
         }
-        self.inner.claim(holder, lease, limit).await
+        self.inner.claim(holder, rooms).await
     }
 
     async fn renew(&self, lease: &Lease, length: Duration) -> Result<Option<Lease>> {
@@ -279,8 +279,8 @@ impl Work for Faulty {
             .await
     }
 
-    async fn idle(&self, at_most: Duration) {
-        self.inner.idle(at_most).await;
+    async fn idle(&self, classes: &[ClassName], at_most: Duration) {
+        self.inner.idle(classes, at_most).await;
     }
 }
 

@@ -59,7 +59,7 @@ async fn follow(
                 "a page too large"
             );
             if changes.lines.is_empty() {
-                store.idle(Duration::from_millis(5)).await;
+                store.idle(&[], Duration::from_millis(5)).await;
             }
             read.extend(changes.lines);
             after = Some(changes.next);

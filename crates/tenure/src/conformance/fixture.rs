@@ -11,10 +11,10 @@ use super::{Database, Factory, skip};
 use crate::history::Draft;
 use crate::store::Result as StoreResult;
 use crate::{
-    AsOf, Change, Command, Commit, Context, Decision, Direction, Document, Engine, Hash,
-    HistoryQuery, IdempotencyKey, Kind, Lease, Line, Message, Operation, Outcome, PageSize, Reason,
-    Record, Report, Request, Revision, State, Store, Tenant, TenantId, TenantRef, Timestamp,
-    Wanted, WorkFacts, decide, decide_report,
+    AsOf, Change, ClassName, Command, Commit, Context, Decision, Direction, Document, Engine, Hash,
+    HistoryQuery, IdempotencyKey, Kind, LEASES_MAX, Lease, Line, Message, Operation, Outcome,
+    PageSize, Reason, Record, Report, Request, Revision, Room, State, Store, Tenant, TenantId,
+    TenantRef, Timestamp, Wanted, WorkFacts, decide, decide_report,
 };
 
 /// When the first thing happens in a case: 2026-11-22 20:00 UTC, on whatever day it runs.
@@ -81,6 +81,16 @@ pub const DAY: Duration = Duration::from_hours(24);
 /// An idempotency key of the scope `conformance` that lasts a day.
 pub fn key(name: &str, request: &str) -> IdempotencyKey {
     IdempotencyKey::new("conformance", name, fingerprint(request), DAY).expect("a good key")
+}
+
+/// Room for everything of the class `default`.
+pub fn room(lease: Duration) -> Room {
+    Room {
+        class: ClassName::default(),
+        lease,
+        limit: LEASES_MAX,
+        routine: LEASES_MAX,
+    }
 }
 
 /// Runs all of these at once, and gives their answers in order.
@@ -404,10 +414,10 @@ impl Setup {
         }
     }
 
-    /// Claims everything that is due.
+    /// Claims everything of the class `default` that is due.
     pub async fn claim(&self, holder: &str, length: Duration) -> Vec<Lease> {
         self.store
-            .claim(holder, length, PageSize::MAX)
+            .claim(holder, &[room(length)])
             .await
             .expect("claiming works")
     }

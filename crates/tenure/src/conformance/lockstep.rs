@@ -12,7 +12,7 @@ use super::{MemoryDatabase, export, fingerprint, start};
 use crate::check::{histories, verify};
 use crate::{
     Answer, Attempt, Context, Engine, EngineError, Filter, IdempotencyKey, Lease, Line, Message,
-    PageSize, Query, Reported, Request, Revision, Store, TenantId, TenantRef, Wake,
+    PageSize, Query, Reported, Request, Revision, Store, TenantId, TenantRef,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -154,22 +154,21 @@ impl Lockstep {
         }
     }
 
-    /// Claims all that is due. Everybody's work is due now, never, or in an hour.
+    /// Claims all that is due, of some classes and lanes. Everybody's work is due now, never, or in
+    /// an hour.
     async fn claim(&mut self) {
         let holder = format!("worker-{}", self.dice.below(3));
+        let rooms = self.dice.rooms(HOUR);
         let mut claims = Vec::new();
         for store in [&self.model, &self.store] {
-            let mut claimed = store
-                .claim(&holder, HOUR, PageSize::MAX)
-                .await
-                .expect("claiming works");
+            let mut claimed = store.claim(&holder, &rooms).await.expect("claiming works");
             claimed.sort_by_key(|lease| lease.tenant);
             claims.push(claimed);
         }
         let told = |leases: &[Lease]| {
             leases
                 .iter()
-                .map(|l| (l.tenant, l.fence, l.attempt))
+                .map(|l| (l.tenant, l.fence, l.attempt, l.class.clone(), l.routine))
                 .collect::<Vec<_>>()
         };
         assert_eq!(
@@ -202,7 +201,7 @@ impl Lockstep {
                 let error = Message::lossy("no answer");
                 let attempts = [Attempt::Clean, Attempt::Failed { error }, Attempt::Returned];
                 let attempt = self.dice.pick(&attempts);
-                let wake = *self.dice.pick(&[Wake::Now, Wake::Never, Wake::After(HOUR)]);
+                let wake = self.dice.wake(HOUR);
                 let expected = self.model.release(&lease, attempt, wake).await;
                 let answer = self.store.release(&lease, attempt, wake).await;
                 assert_eq!(answer.ok(), expected.ok(), "released at {}", self.at());
@@ -266,8 +265,13 @@ impl Lockstep {
                     .expect("it was listed");
                 let facets = store.facets(tenant.id).await.expect("reading works");
                 let work = record.work;
-                let planned = (work.due_at.is_some(), work.lease_until.is_some());
-                let counted = (work.attempts, work.last_error, work.holder, work.fence);
+                let planned = (
+                    work.due_at.is_some(),
+                    work.lease_until.is_some(),
+                    work.routine,
+                );
+                let looked = (work.checked_at.is_some(), work.attempts);
+                let counted = (looked, work.last_error, work.holder, work.fence);
                 // Whether a store keeps a copy of the state is its own affair.
                 (
                     record.tenant,
@@ -313,7 +317,7 @@ pub(super) async fn whole_feed(store: &dyn Store, total: usize) -> Vec<Line> {
             let changes = store.changes(after.as_ref(), PageSize::MAX).await;
             let changes = changes.expect("reading the feed works");
             if changes.lines.is_empty() {
-                store.idle(Duration::from_millis(5)).await;
+                store.idle(&[], Duration::from_millis(5)).await;
             }
             lines.extend(changes.lines);
             after = Some(changes.next);

@@ -64,6 +64,7 @@ mod fleet;
 pub mod guards;
 pub mod history;
 pub mod idempotency;
+pub mod lanes;
 pub mod leases;
 mod lockstep;
 mod memory;
@@ -78,8 +79,8 @@ pub use crate::store_conformance;
 pub use clock::ManualClock;
 pub use faulty::{Fault, Faulty};
 pub use fixture::{
-    DAY, Everything, Setup, applied, change, fingerprint, key, patch, report, start, succeeded,
-    together,
+    DAY, Everything, Setup, applied, change, fingerprint, key, patch, report, room, start,
+    succeeded, together,
 };
 pub use memory::{MemoryDatabase, MemoryFactory, MemoryStore};
 pub use trace::{export, trace};
@@ -177,6 +178,7 @@ macro_rules! store_conformance {
         $crate::conformance_cases_filters!([$crate::store_conformance] $factory);
         $crate::conformance_cases_feed!([$crate::store_conformance] $factory);
         $crate::conformance_cases_work!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_lanes!([$crate::store_conformance] $factory);
         $crate::conformance_cases_leases!([$crate::store_conformance] $factory);
         $crate::conformance_cases_errors!([$crate::store_conformance] $factory);
         $crate::conformance_cases_model!([$crate::store_conformance] $factory);
@@ -221,6 +223,7 @@ mod tests {
             crate::conformance_cases_filters!([names] include_str!("filters.rs")),
             crate::conformance_cases_feed!([names] include_str!("feed.rs")),
             crate::conformance_cases_work!([names] include_str!("work.rs")),
+            crate::conformance_cases_lanes!([names] include_str!("lanes.rs")),
             crate::conformance_cases_leases!([names] include_str!("leases.rs")),
             crate::conformance_cases_errors!([names] include_str!("errors.rs")),
             crate::conformance_cases_model!([names] include_str!("model.rs")),

@@ -14,16 +14,17 @@ use super::dice::Dice;
 use super::fleet::walk;
 use super::lockstep::{Lockstep, whole_feed};
 use super::{
-    Factory, Faulty, MemoryDatabase, Setup, applied, export, fingerprint, start, together, trace,
+    Factory, Faulty, MemoryDatabase, Setup, applied, export, fingerprint, room, start, together,
+    trace,
 };
 use crate::check::{
     ClientLog, Entry, Finding, Seen, SinkEntry, converge, durable, feed, feed_order, fences,
     histories, linearizable, no_ghost, once, pages, verify_all,
 };
 use crate::{
-    Attempt, Command, Context, Effect, Engine, EngineError, Freshness, IdempotencyKey, Lease,
-    Message, Operation, Outcome, PageSize, Query, Report, Reported, Request, State, Store, Tenant,
-    TenantId, TenantRef, Wake,
+    Attempt, ClassName, Command, Context, Effect, Engine, EngineError, Freshness, IdempotencyKey,
+    Lease, Message, Operation, Outcome, PageSize, Query, Report, Reported, Request, Room, State,
+    Store, Tenant, TenantId, TenantRef, Wake,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -272,9 +273,12 @@ async fn worker(number: u64, setup: Arc<Setup>, writing: Arc<AtomicU64>) -> Vec<
     let short = setup.short().await;
     loop {
         let done = writing.load(Ordering::SeqCst) == 0;
-        let limit = PageSize::new(2).unwrap();
+        let rooms = [Room {
+            limit: 2,
+            ..room(short)
+        }];
         let holder = format!("worker-{number}");
-        let leases = setup.store.claim(&holder, short, limit).await.unwrap();
+        let leases = setup.store.claim(&holder, &rooms).await.unwrap();
         for lease in &leases {
             // The dead say nothing; their leases end, and others take over.
             if !done && dice.once_in(10) {
@@ -300,7 +304,8 @@ async fn worker(number: u64, setup: Arc<Setup>, writing: Arc<AtomicU64>) -> Vec<
             if done && dice.once_in(4) {
                 setup.pass(short / 4).await;
             }
-            setup.store.idle(Duration::from_millis(5)).await;
+            let classes = [ClassName::default()];
+            setup.store.idle(&classes, Duration::from_millis(5)).await;
         }
     }
 }

@@ -6,10 +6,10 @@
 use std::str::FromStr as _;
 
 use super::fleet::crowd;
-use super::{DAY, Factory, Setup, change, patch};
+use super::{DAY, Factory, Setup, change, patch, room};
 use crate::{
-    Actor, Annotations, AsOf, Attempt, Command, Context, Document, Freshness, Message, PageSize,
-    Query, Revision, State, Summary, Tenant, TenantRef, Timestamp, Wake, Wanted, decide,
+    Actor, Annotations, AsOf, Attempt, Command, Context, Document, Freshness, Message, Query,
+    Revision, State, Summary, Tenant, TenantRef, Timestamp, Wake, Wanted, decide,
 };
 
 /// The cases of this topic, for the macros that walk them.
@@ -174,7 +174,7 @@ pub async fn hostile_text_is_only_text(factory: &dyn Factory) {
         assert_eq!(setup.tenant(tenant.id).await, tenant);
         assert_eq!(setup.history(tenant.id).await, [creation.line().clone()]);
 
-        let lease = setup.store.claim(text, DAY, PageSize::MAX).await.unwrap();
+        let lease = setup.store.claim(text, &[room(DAY)]).await.unwrap();
         assert_eq!(lease.len(), 1, "{text}");
         assert_eq!(setup.work(tenant.id).await.holder.as_deref(), Some(text));
         let error = Message::lossy(text);

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Factory, Setup, patch, report, succeeded};
+use super::{Factory, Setup, patch, report, room, succeeded};
 use crate::{
-    Attempt, Command, Lease, Message, Operation, Outcome, PageSize, Reported, State, Tenant,
+    Attempt, ClassName, Command, Lease, Message, Operation, Outcome, Reported, Room, State, Tenant,
     TenantRef, Under, Wake,
 };
 
@@ -33,10 +33,6 @@ macro_rules! conformance_cases_work {
 }
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
-
-fn size(size: u64) -> PageSize {
-    PageSize::new(size).unwrap()
-}
 
 pub(super) fn under(lease: &Lease, release: bool) -> Under {
     Under {
@@ -89,11 +85,11 @@ pub async fn claims_take_the_longest_due_first_and_no_more_than_asked(factory: &
     }
     let mut claimed = Vec::new();
     for (limit, expected) in [(2, 2), (1, 1), (500, 2), (1, 0)] {
-        let leases = setup
-            .store
-            .claim("worker-1", HOUR, size(limit))
-            .await
-            .unwrap();
+        let rooms = [Room {
+            limit,
+            ..room(HOUR)
+        }];
+        let leases = setup.store.claim("worker-1", &rooms).await.unwrap();
         assert_eq!(leases.len(), expected);
         claimed.extend(leases.into_iter().map(|lease| lease.tenant));
     }
@@ -279,9 +275,11 @@ pub async fn waiting_for_work_ends_in_time(factory: &dyn Factory) {
     let setup = Setup::new(factory).await;
     let bound = Duration::from_millis(20);
     let waits = async {
-        setup.store.idle(Duration::ZERO).await;
-        setup.store.idle(bound).await;
-        tokio::join!(setup.store.idle(bound), setup.create("acme"));
+        for classes in [&[][..], &[ClassName::default()]] {
+            setup.store.idle(classes, Duration::ZERO).await;
+            setup.store.idle(classes, bound).await;
+        }
+        tokio::join!(setup.store.idle(&[], bound), setup.create("acme"));
     };
     // Hints may be lost, the bound may not.
     tokio::time::timeout(Duration::from_secs(5), waits)

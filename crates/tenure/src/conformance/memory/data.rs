@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::store::Result;
 use crate::{
-    Attempt, Change, Commit, ConditionKind, Document, Facets, Fence, Hash, IdempotencyKey, Lease,
-    Line, PageSize, Prior, Record, Revision, StoreError, Sweep, Tenant, TenantId, TenantRef,
-    Timestamp, Under, Wake, WorkFacts,
+    Attempt, Change, ClassName, Commit, ConditionKind, Document, Facets, Fence, Hash,
+    IdempotencyKey, LEASES_MAX, Lease, Line, Prior, ROUTINE_PATIENCE, Record, Revision, Room,
+    StoreError, Sweep, Tenant, TenantId, TenantRef, Timestamp, Under, Wake, WorkFacts,
 };
 
 /// All that a database holds.
@@ -98,10 +98,12 @@ impl Life {
 
     /// Ends the lease, and plans the work.
     fn end_lease(&mut self, next: Wake, now: Timestamp) {
-        self.work.due_at = if self.dirty {
-            Some(now)
-        } else {
-            plan(next, self.work.due_at, now)
+        let next = if self.dirty { Wake::Now } else { next };
+        self.work.due_at = plan(next, self.work.due_at, now);
+        self.work.routine = match next {
+            Wake::Check(_) => true,
+            Wake::Now | Wake::After(_) | Wake::Never => false,
+            Wake::Unchanged => self.work.routine,
         };
         self.work.holder = None;
         self.work.lease_until = None;
@@ -110,17 +112,21 @@ impl Life {
 
     /// Makes the work due no later than planned, or once its lease ends.
     fn wake_up(&mut self, wake: Wake, now: Timestamp) {
-        let (Wake::Now | Wake::After(_) | Wake::Check(_)) = wake else {
+        let Some(asked) = plan(wake, None, now) else {
             return;
         };
+        let planned = self.work.due_at;
+        let is_sooner = self.is_leased(now) || planned.is_none_or(|planned| asked < planned);
+        if matches!(wake, Wake::Check(_)) {
+            // Nobody waits for it; but somebody may for what was planned before.
+            self.work.routine |= planned.is_none();
+        } else if is_sooner || asked <= now {
+            self.work.routine = false;
+        }
         if self.is_leased(now) {
             self.dirty = true;
-        } else {
-            let due = plan(wake, None, now);
-            self.work.due_at = self
-                .work
-                .due_at
-                .map_or(due, |planned| due.min(Some(planned)));
+        } else if is_sooner {
+            self.work.due_at = Some(asked);
         }
     }
 
@@ -134,7 +140,12 @@ impl Life {
             Some(Under { release: false, .. }) => {}
             Some(Under { release: true, .. }) => {
                 self.end_lease(change.wake(), now);
-                self.work.checked_at = Some(now);
+                if change.attempts_reset() {
+                    self.work.checked_at = Some(now);
+                }
+                if let Some(error) = change.last_error() {
+                    self.work.last_error = Some(error);
+                }
             }
         }
     }
@@ -164,6 +175,16 @@ fn plan(wake: Wake, planned: Option<Timestamp>, now: Timestamp) -> Option<Timest
         Wake::Never => None,
         Wake::Unchanged => planned,
     }
+}
+
+/// Takes a place in a room, if there is one; how long its lease runs.
+fn take(room: &mut Room, routine: bool) -> Option<Duration> {
+    let limit = room.limit.checked_sub(1)?;
+    if routine {
+        room.routine = room.routine.checked_sub(1)?;
+    }
+    room.limit = limit;
+    Some(room.lease)
 }
 
 /// What a database's own constraints refuse, whoever writes.
@@ -339,36 +360,54 @@ impl Data {
         Commit::Applied { revision }
     }
 
-    pub(super) fn claim(
-        &mut self,
-        holder: &str,
-        length: Duration,
-        limit: PageSize,
-        now: Timestamp,
-    ) -> Vec<Lease> {
-        let mut due: Vec<(Timestamp, &TenantId, &mut Life)> = self
+    pub(super) fn claim(&mut self, holder: &str, rooms: Vec<Room>, now: Timestamp) -> Vec<Lease> {
+        let mut due: Vec<(Timestamp, TenantId)> = self
             .tenants
-            .iter_mut()
-            .filter_map(|(id, life)| Some((life.work.due_at.filter(|at| *at <= now)?, id, life)))
+            .iter()
+            .filter_map(|(id, life)| {
+                let at = life.work.due_at.filter(|at| *at <= now)?;
+                let patience = if life.work.routine {
+                    ROUTINE_PATIENCE
+                } else {
+                    Duration::ZERO
+                };
+                Some((at.plus(patience), *id))
+            })
             .collect();
-        due.sort_by_key(|(at, id, _)| (*at, **id));
-        let claimed = due
+        due.sort_unstable();
+        let mut rooms: BTreeMap<ClassName, Room> = rooms
             .into_iter()
-            .take(usize::from(limit.get()))
-            .map(|(_, id, life)| {
-                life.work.holder = Some(holder.to_owned());
-                life.work.fence = life.work.fence.next();
-                life.work.attempts += 1;
-                life.dirty = false;
-                let until = life.extend_lease(length, now);
-                Lease {
-                    tenant: *id,
-                    fence: life.work.fence,
-                    attempt: life.work.attempts,
-                    until,
-                }
+            .map(|room| (room.class.clone(), room))
+            .collect();
+        let mut leases = Vec::new();
+        for (_, id) in due {
+            let Some(life) = self.tenants.get_mut(&id) else {
+                continue;
+            };
+            let class = life.tenant().class.clone();
+            let Some(length) = rooms
+                .get_mut(&class)
+                .and_then(|room| take(room, life.work.routine))
+            else {
+                continue;
+            };
+            if leases.len() == usize::from(LEASES_MAX) {
+                break;
+            }
+            life.work.holder = Some(holder.to_owned());
+            life.work.fence = life.work.fence.next();
+            life.work.attempts += 1;
+            life.dirty = false;
+            leases.push(Lease {
+                tenant: id,
+                class,
+                routine: life.work.routine,
+                fence: life.work.fence,
+                attempt: life.work.attempts,
+                until: life.extend_lease(length, now),
             });
-        claimed.collect()
+        }
+        leases
     }
 
     /// The tenant's life, if this lease on it runs.
@@ -404,9 +443,9 @@ impl Data {
         };
         life.end_lease(next, now);
         let work = &mut life.work;
-        work.checked_at = Some(now);
         match attempt {
             Attempt::Clean => {
+                work.checked_at = Some(now);
                 work.attempts = 0;
                 work.last_error = None;
             }
@@ -416,10 +455,11 @@ impl Data {
         true
     }
 
-    /// How long until the next work is due, if any is planned.
-    pub(super) fn due_in(&self, now: Timestamp) -> Option<Duration> {
+    /// How long until the next work of these classes is due, if any is planned.
+    pub(super) fn due_in(&self, classes: &[ClassName], now: Timestamp) -> Option<Duration> {
         self.tenants
             .values()
+            .filter(|life| classes.contains(&life.tenant().class))
             .filter_map(|life| life.work.due_at)
             .min()
             .map(|at| at.since(now))

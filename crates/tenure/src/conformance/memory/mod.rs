@@ -26,9 +26,9 @@ use tokio::sync::Notify;
 use super::{Database, Factory, ManualClock, start};
 use crate::store::Result;
 use crate::{
-    Attempt, Capabilities, Change, Clock, Commit, Facets, IdempotencyKey, Lease, Loaded, PageSize,
-    Readiness, Records, Revision, Store, StoreError, Sweep, TenantId, TenantRef, Timestamp, Upkeep,
-    Wake, Work,
+    Attempt, Capabilities, Change, ClassName, Clock, Commit, Facets, IdempotencyKey, Lease, Loaded,
+    Readiness, Records, Revision, Room, Store, StoreError, Sweep, TenantId, TenantRef, Timestamp,
+    Upkeep, Wake, Work,
 };
 use data::Data;
 
@@ -126,8 +126,12 @@ impl Records for MemoryStore {
 
 #[async_trait]
 impl Work for MemoryStore {
-    async fn claim(&self, holder: &str, lease: Duration, limit: PageSize) -> Result<Vec<Lease>> {
-        self.with(|data, now| data.claim(holder, lease, limit, now))
+    async fn claim(&self, holder: &str, rooms: &[Room]) -> Result<Vec<Lease>> {
+        let rooms = Room::usable(rooms);
+        if rooms.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.with(|data, now| data.claim(holder, rooms, now))
     }
 
     async fn renew(&self, lease: &Lease, length: Duration) -> Result<Option<Lease>> {
@@ -140,11 +144,14 @@ impl Work for MemoryStore {
         Ok(released)
     }
 
-    async fn idle(&self, at_most: Duration) {
+    async fn idle(&self, classes: &[ClassName], at_most: Duration) {
         // Listens before it looks, so that no wake-up falls between the two.
         let mut woken = pin!(self.shared.woken.notified());
         woken.as_mut().enable();
-        let due = self.with(|data, now| data.due_in(now)).ok().flatten();
+        let due = self
+            .with(|data, now| data.due_in(classes, now))
+            .ok()
+            .flatten();
         let wait = due.map_or(at_most, |due| due.min(at_most));
         drop(tokio::time::timeout(wait, woken).await);
     }
