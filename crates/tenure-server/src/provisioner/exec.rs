@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tenure::Message;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{oneshot, watch};
@@ -20,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::contract::{self, Reading};
 use super::tail::Tail;
-use super::{Answer, Call, Failure, Fault, Provisioner, strays};
+use super::{Answer, Call, Failure, Fault, Progress, Provisioner, strays};
 use crate::config::{Class, Exec};
 
 /// Most bytes that a program may write to stdout: room for any answer that could be recorded.
@@ -112,7 +111,7 @@ impl Provisioner for ExecProvisioner {
     async fn run(
         &self,
         call: &Call,
-        progress: &watch::Sender<Message>,
+        progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer {
         let operation_id = call.operation_id();
@@ -187,7 +186,7 @@ async fn ask(mut pipe: ChildStdin, request: Vec<u8>) {
 async fn listen(
     pipe: ChildStdout,
     mut reading: Reading,
-    progress: watch::Sender<Message>,
+    progress: watch::Sender<Progress>,
     faulted: oneshot::Sender<Failure>,
 ) -> Option<Answer> {
     // One byte more than is allowed tells a full measure from too much.
@@ -205,7 +204,10 @@ async fn listen(
             }
             Ok(_) => match reading.line(&line) {
                 Ok(None) => {}
-                Ok(Some(message)) => drop(progress.send_replace(message)),
+                Ok(Some(message)) => drop(progress.send_replace(Progress {
+                    message,
+                    ..Progress::default()
+                })),
                 Err(failure) => break failure,
             },
         }

@@ -35,9 +35,18 @@ pub trait Provisioner: Send + Sync + fmt::Debug {
     async fn run(
         &self,
         call: &Call,
-        progress: &watch::Sender<Message>,
+        progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer;
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// In a sentence.
+    pub message: Message,
+    /// The steps that it told of, each as it stands.
+    pub steps: Vec<tenure::Step>,
 }
 
 /// One operation to run.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tenure::{Operation, Outcome, Reported, State, Tenant, TenantRef};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::chain;
@@ -62,7 +61,7 @@ impl Worker {
             let kept = tokio::select! {
                 biased;
                 ended = &mut run => {
-                    self.steps = told.borrow().steps.clone();
+                    self.steps.clone_from(&told.borrow().steps);
                     return Run::Ended(ended.unwrap_or_else(|crash| crashed(&crash)));
                 }
                 _ = renewal.tick() => self.renew().await,
@@ -119,8 +118,8 @@ impl Worker {
         told: &mut watch::Receiver<Progress>,
     ) -> Result<(), Cut> {
         let store = self.shared.engine.shared_store();
-        let load = store.load(&TenantRef::Id(tenant.id), None);
-        match timeout_at(self.sure_until, load).await {
+        let who = TenantRef::Id(tenant.id);
+        match timeout_at(self.sure_until, store.load(&who, None)).await {
             Ok(Ok(loaded)) => {
                 let Some(record) = loaded.record else {
                     return Err(Cut::Lost);

@@ -60,7 +60,7 @@ pub use self::breaker::BreakerPolicy;
 
 use self::backoff::Backoff;
 use self::corrections::Corrections;
-use self::gate::{Gate, Place, soonest};
+use self::gate::{Gate, soonest};
 use self::worker::Worker;
 use crate::config::Config;
 use crate::ids::{IdSource, SystemIds};
@@ -129,6 +129,28 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The ids of reports.
     pub ids: Arc<dyn IdSource>,
+}
+
+impl From<&Config> for Options {
+    fn from(config: &Config) -> Self {
+        let runner = |class| ClassRunner {
+            provisioner: Arc::new(ExecProvisioner::new(class)),
+            lease: class.lease,
+            policy: class.policy.clone(),
+            limits: ClassLimits::default(),
+        };
+        Self {
+            classes: config
+                .classes
+                .iter()
+                .map(|(name, c)| (name.clone(), runner(c)))
+                .collect(),
+            concurrency: config.concurrency,
+            grace: Duration::from_secs(10),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+        }
+    }
 }
 
 /// Claims due work and does it, until it is stopped.
@@ -275,17 +297,17 @@ impl Reconciler {
     /// Sets to work on a claim.
     fn begin(&self, lease: Lease, claimed_at: Instant) {
         let gate = self.gates.iter().find(|gate| gate.name == lease.class);
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let (Some(gate), Ok(permit)) = (gate, permit) else {
-            // Only this loop takes permits, and it claims only what it has room for.
-            tracing::error!(tenant = %lease.tenant, "claimed what there is no room for");
+        let Some(gate) = gate else {
+            tracing::error!(tenant = %lease.tenant, "claimed what was not asked for");
             return;
         };
-        let place: Place = gate.enter(&lease);
+        // Only this loop takes permits, and it claims only what it has room for.
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
+        let place = gate.enter(&lease);
         let worker = Worker::new(Arc::clone(&self.shared), place, lease, claimed_at);
         self.runs.spawn(async move {
-            // The permit first: who is told of the free place must find it.
             let place = worker.work().await;
+            // The permit first: who is told of the free place must find it.
             drop(permit);
             drop(place);
         });

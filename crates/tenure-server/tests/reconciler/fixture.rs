@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tenure::conformance::MemoryStore;
 use tenure::{
-    Clock as _, Command, Context, Document, Engine, Freshness, HistoryQuery, Line, Message,
-    PageSize, Policy, Record, Request, RetryPolicy, Store, SystemClock, Tenant, TenantId,
-    TenantRef, Wanted,
+    Clock, Command, Context, Document, Engine, Freshness, HistoryQuery, Line, Message, PageSize,
+    Policy, Record, Request, RetryPolicy, Room, Store, SystemClock, Tenant, TenantId, TenantRef,
+    Wanted,
 };
 use tenure_server::ids::{IdSource as _, SystemIds};
-use tenure_server::provisioner::{Answer, Call, Provisioner};
-use tenure_server::reconciler::{ClassRunner, Options, Reconciler};
+use tenure_server::provisioner::{Answer, Call, Progress, Provisioner};
+use tenure_server::reconciler::{ClassLimits, ClassRunner, Options, Reconciler};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -30,7 +30,7 @@ pub(crate) const SOON: RetryPolicy = RetryPolicy {
     attempts_max: 1_000,
 };
 
-type Run = dyn Fn(Call, watch::Sender<Message>, CancellationToken) -> Running + Send + Sync;
+type Run = dyn Fn(Call, watch::Sender<Progress>, CancellationToken) -> Running + Send + Sync;
 type Running = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A provisioner that is a function.
@@ -47,7 +47,7 @@ impl Provisioner for Scripted {
     async fn run(
         &self,
         call: &Call,
-        progress: &watch::Sender<Message>,
+        progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer {
         (self.0)(call.clone(), progress.clone(), stop.clone()).await
@@ -63,7 +63,7 @@ pub(crate) async fn happens(what: &tokio::sync::Notify) {
 /// Makes a provisioner of a function.
 pub(crate) fn scripted<F, R>(run: F) -> Arc<dyn Provisioner>
 where
-    F: Fn(Call, watch::Sender<Message>, CancellationToken) -> R + Send + Sync + 'static,
+    F: Fn(Call, watch::Sender<Progress>, CancellationToken) -> R + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
     Arc::new(Scripted(Box::new(move |call, progress, stop| {
@@ -85,11 +85,24 @@ pub(crate) fn willing() -> Arc<dyn Provisioner> {
     scripted(|call, _, _| async move { done(&call) })
 }
 
+/// Room for all of a class.
+pub(crate) fn all_of(class: &str, lease: Duration) -> Room {
+    Room {
+        class: class.parse().unwrap(),
+        lease,
+        limit: 500,
+        routine: 500,
+    }
+}
+
 /// The store, and what a test does to it.
 pub(crate) struct Scene {
     pub(crate) engine: Engine,
     pub(crate) lease: Duration,
-    pub(crate) retry: RetryPolicy,
+    pub(crate) policy: Policy,
+    pub(crate) limits: ClassLimits,
+    pub(crate) concurrency: usize,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) grace: Duration,
 }
 
@@ -115,7 +128,13 @@ impl Scene {
         Self {
             engine: Engine::new(store),
             lease: Duration::from_secs(30),
-            retry: SOON,
+            policy: Policy {
+                retry: SOON,
+                ..Policy::default()
+            },
+            limits: ClassLimits::default(),
+            concurrency: 4,
+            clock: Arc::new(SystemClock),
             grace: Duration::from_secs(10),
         }
     }
@@ -132,18 +151,16 @@ impl Scene {
         let runner = |provisioner| ClassRunner {
             provisioner,
             lease: self.lease,
-            policy: Policy {
-                retry: self.retry,
-                ..Policy::default()
-            },
+            policy: self.policy.clone(),
+            limits: self.limits,
         };
         let classes =
             classes.map(|(name, provisioner)| (name.parse().unwrap(), runner(provisioner)));
         let options = Options {
             classes: BTreeMap::from(classes),
-            concurrency: 4,
+            concurrency: self.concurrency,
             grace: self.grace,
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock),
             ids: Arc::new(SystemIds),
         };
         let stop = CancellationToken::new();
