@@ -31,9 +31,12 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tenure::{Actor, ClassName, Clock, Engine, PageSize, Policy, Sweep, SystemClock};
+use tenure::{
+    Actor, ClassName, Clock, Engine, LEASES_MAX, Lease, PageSize, Policy, Room, Sweep, SystemClock,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -110,6 +113,8 @@ pub struct Reconciler {
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     runs: TaskTracker,
+    /// How often it has claimed.
+    turns: AtomicUsize,
 }
 
 /// What all runs share.
@@ -119,8 +124,6 @@ struct Shared {
     options: Options,
     holder: String,
     actor: Actor,
-    /// The longest lease of any class: what is claimed may be of each of them.
-    lease: Duration,
     /// Ends all runs at once.
     kill: CancellationToken,
 }
@@ -129,14 +132,13 @@ impl Reconciler {
     /// A reconciler over an engine. Any number may run over the same store.
     pub fn new(engine: Engine, options: Options) -> Self {
         let holder = holder::name(options.ids.as_ref());
-        let lease = options.classes.values().map(|class| class.lease).max();
         Self {
             permits: Arc::new(Semaphore::new(options.concurrency)),
             runs: TaskTracker::new(),
+            turns: AtomicUsize::new(0),
             shared: Arc::new(Shared {
                 actor: holder::actor(&holder),
                 holder,
-                lease: lease.unwrap_or(Duration::from_secs(30)),
                 engine,
                 options,
                 kill: CancellationToken::new(),
@@ -185,21 +187,17 @@ impl Reconciler {
         backoff: &mut Backoff,
         stop: &CancellationToken,
     ) {
-        let room = self.permits.available_permits() + 1;
-        let limit = PageSize::new(room.try_into().unwrap_or(u64::MAX)).unwrap_or(PageSize::MAX);
         let store = self.shared.engine.shared_store();
         // Not cut short by `stop`: what was claimed unseen would wait for its lease to run out.
         let at = Instant::now();
-        let claimed = store
-            .claim(&self.shared.holder, self.shared.lease, limit)
-            .await;
-        match claimed {
+        match self.claim_up_to(self.permits.available_permits() + 1).await {
             Ok(leases) if leases.is_empty() => {
                 drop(permit);
                 backoff.reset();
+                let classes: Vec<ClassName> = self.shared.options.classes.keys().cloned().collect();
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = store.idle(IDLE_MAX) => {}
+                    () = store.idle(&classes, IDLE_MAX) => {}
                 }
             }
             Ok(leases) => {
@@ -227,6 +225,33 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Claims this much work at most, of one class after the other; another class is first each time.
+    async fn claim_up_to(&self, mut left: usize) -> tenure::Result<Vec<Lease>> {
+        let classes = &self.shared.options.classes;
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % classes.len().max(1);
+        let mut leases = Vec::new();
+        for (name, class) in classes.iter().cycle().skip(turn).take(classes.len()) {
+            let limit = u16::try_from(left).unwrap_or(LEASES_MAX);
+            let room = Room {
+                class: name.clone(),
+                lease: class.lease,
+                limit,
+                routine: (limit / 4).max(1),
+            };
+            let store = self.shared.engine.store();
+            match store.claim(&self.shared.holder, &[room]).await {
+                Ok(claimed) => {
+                    left = left.saturating_sub(claimed.len());
+                    leases.extend(claimed);
+                }
+                // What was claimed before must not wait for its lease to run out.
+                Err(_) if !leases.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(leases)
     }
 
     async fn sweep_until(&self, stop: &CancellationToken) {

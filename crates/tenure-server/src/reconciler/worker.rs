@@ -43,7 +43,8 @@ enum Over {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, lease: Lease, claimed_at: Instant) -> Self {
-        let length = shared.lease;
+        let class = shared.options.classes.get(&lease.class);
+        let length = class.map_or(Duration::ZERO, |class| class.lease);
         Self {
             shared,
             lease,
@@ -150,8 +151,6 @@ impl Worker {
                 provisioner.run(&call, &progress, &stop).await
             }))
         };
-        // From here on the class is known, and its own length counts.
-        self.length = class.lease;
         let third = self.length / RENEWALS;
         let mut renewal = interval_at(Instant::now() + third, third);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tenure::check::verify_all;
 use tenure::conformance::{Faulty, ManualClock, MemoryStore, patch, start};
-use tenure::{Command, Message, Operation, PageSize, State, Store, SystemClock};
+use tenure::{Command, Message, Operation, State, Store, SystemClock};
 use tenure_server::provisioner::{Answer, Failure, Fault};
 use tokio::sync::{Notify, Semaphore};
 
@@ -69,29 +69,17 @@ async fn p8_a_whole_life_is_led_by_commands_alone() {
 }
 
 #[tokio::test]
-async fn p8_an_unknown_class_halts_visibly_and_goes_on_after_a_retry() {
+async fn work_of_a_class_that_is_not_configured_is_left_to_those_who_have_it() {
     let scene = Scene::new();
     let id = scene.create("acme").await;
     let reconciler = scene.reconcile_classes([("other", willing())]);
-    let halted = |record: &tenure::Record| {
-        record
-            .tenant
-            .conditions
-            .failing
-            .as_ref()
-            .is_some_and(|failing| failing.halted)
-    };
-    let tenant = scene.until(id, halted).await;
-    let failing = tenant.conditions.failing.unwrap();
-    assert_eq!(failing.reason.as_str(), "UnknownClass");
-    assert!(
-        failing.message.as_str().contains("add it to tenure.toml"),
-        "{}",
-        failing.message
-    );
+    let other = scene.create_of("other", "other").await;
+    scene.at_rest(other).await;
     reconciler.stop().await;
+    let record = scene.record(id).await;
+    assert_eq!(record.tenant.state, State::Requested);
+    assert_eq!(record.work.fence, tenure::Fence::default());
     let reconciler = scene.reconcile(willing());
-    scene.command(id, Command::Retry).await;
     assert_eq!(scene.at_rest(id).await.state, State::Ready);
     reconciler.stop().await;
 }
@@ -155,7 +143,10 @@ async fn p6_a_lost_lease_kills_the_run_and_drops_its_result() {
     happens(&begun).await;
     clock.advance(Duration::from_mins(1));
     let stolen = store
-        .claim("thief", Duration::from_hours(1), PageSize::MAX)
+        .claim(
+            "thief",
+            &[tenure::conformance::room(Duration::from_hours(1))],
+        )
         .await
         .unwrap();
     assert_eq!(stolen.len(), 1, "an expired lease can be claimed");
