@@ -50,7 +50,9 @@ WITH due AS MATERIALIZED (
         attempts = w.attempts + 1,
         dirty = false
     FROM chosen, (SELECT clock_timestamp()) AS clock (now)
+    -- As an array as well: nobody can tell the planner how few are chosen.
     WHERE w.tenant_id = chosen.tenant_id
+        AND w.tenant_id = ANY (ARRAY (SELECT few.tenant_id FROM chosen AS few))
     RETURNING w.tenant_id, w.class, w.routine, w.fence, w.attempts, w.lease_until, chosen.rank
 )
 SELECT

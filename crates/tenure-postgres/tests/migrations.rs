@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fleet::{Way, connect};
 use support::TestCluster;
-use tenure::conformance::{Setup, patch};
+use tenure::conformance::{Setup, patch, room};
 use tenure::{
     Attempt, PageSize, Queries, Query, Readiness, Records, State, Store, StoreError, Sweep,
     TenantRef, Upkeep, Wake,

@@ -1,5 +1,6 @@
--- Wakes a tenant's work: due no later than planned; if it is leased, due again when that ends. A
--- check makes routine only what was not planned; others leave routine only what they don't hasten.
+-- Wakes a tenant's work: due no later than planned; if it is leased, due again when that ends.
+--
+-- A check makes routine only what was not planned; others leave routine only what they don't hasten.
 UPDATE work SET
     state = ?2,
     dirty = CASE WHEN ?4 AND lease_until > ?3 THEN 1 ELSE dirty END,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fail::FailScenario;
-use tenure::conformance::{Database, Factory, Setup, key, patch};
+use tenure::conformance::{Database, Factory, Setup, key, patch, room};
 use tenure::{Attempt, Commit, PageSize, Result, Revision, Sweep, Wake, Written};
 
 use failing::Point;
@@ -112,7 +112,7 @@ async fn p1_what_fails_before_its_commit_leaves_every_byte_as_it_was() {
     let asked = key("k", "r");
     nothing(store.remember(acme.id, acme.revision, &asked).await);
     once(before_commit);
-    nothing(store.claim("w", MINUTE, PageSize::MAX).await);
+    nothing(store.claim("w", &[room(MINUTE)]).await);
     assert_eq!(scratch.dump(), before);
     let lease = setup.claim_one(acme.id, MINUTE).await;
     let before = scratch.dump();

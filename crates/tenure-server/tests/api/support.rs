@@ -11,10 +11,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tenure::conformance::{MemoryStore, report, succeeded};
+use tenure::conformance::{MemoryStore, report, room, succeeded};
 use tenure::{
-    Context, Engine, Message, Operation, Outcome, PageSize, State, Store, SystemClock, Tenant,
-    TenantId, TenantRef,
+    Context, Engine, Message, Operation, Outcome, State, Store, SystemClock, Tenant, TenantId,
+    TenantRef,
 };
 use tenure_server::api::{self, ApiOptions, ApiState};
 use tenure_server::ids::{IdSource, SystemIds};
@@ -120,7 +120,7 @@ impl Server {
         loop {
             let leases = self
                 .store
-                .claim("test", Duration::from_mins(1), PageSize::MAX)
+                .claim("test", &[room(Duration::from_mins(1))])
                 .await;
             for lease in leases.unwrap() {
                 let who = TenantRef::Id(lease.tenant);

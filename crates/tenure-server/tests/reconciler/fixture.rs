@@ -170,10 +170,14 @@ impl Scene {
     }
 
     pub(crate) async fn create(&self, name: &str) -> TenantId {
+        self.create_of("default", name).await
+    }
+
+    pub(crate) async fn create_of(&self, class: &str, name: &str) -> TenantId {
         let wanted = Wanted {
             id: TenantId::new(SystemIds.fresh()),
             name: name.parse().unwrap(),
-            class: None,
+            class: Some(class.parse().unwrap()),
             labels: None,
             annotations: None,
             desired: Document::parse(r#"{"plan":"gold"}"#).unwrap(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::conformance::{Database as _, Setup};
+use tenure::conformance::{Database as _, Setup, patch, room};
 use tenure::{
     Attempt, Filter, Freshness, HistoryQuery, PageSize, Query, Readiness, State, StoreError, Sweep,
     TenantRef, Wake,
@@ -177,6 +177,8 @@ async fn a_schema_that_is_too_new_opens_unready_and_refuses_every_call() {
     };
     let lease = tenure::Lease {
         tenant: change.tenant().id,
+        class: change.tenant().class.clone(),
+        routine: false,
         fence: tenure::Fence::new(1),
         attempt: 1,
         until: change.at(),
@@ -191,7 +193,7 @@ async fn a_schema_that_is_too_new_opens_unready_and_refuses_every_call() {
         store.history(id, &history).await.err(),
         store.changes(None, PageSize::MAX).await.err(),
         store
-            .claim("w", Duration::from_secs(1), PageSize::MAX)
+            .claim("w", &[room(Duration::from_secs(1))])
             .await
             .err(),
         store
@@ -226,6 +228,54 @@ async fn a_newer_schema_that_still_allows_this_program_is_used() {
             .unwrap()
             .is_some()
     );
+}
+
+#[tokio::test]
+async fn p6_opening_frees_the_leases_of_a_process_that_is_gone() {
+    let scratch = Arc::new(Scratch::new());
+    let hour = Duration::from_hours(1);
+    let setup = Setup::new(&On(Arc::clone(&scratch))).await;
+    let later = setup.create("later").await;
+    let lease = setup.claim_one(later.id, hour).await;
+    let next = Wake::After(hour);
+    let released = setup.store.release(&lease, &Attempt::Clean, next).await;
+    assert!(released.unwrap());
+    let check = setup.create("check").await;
+    let lease = setup.claim_one(check.id, hour).await;
+    let next = Wake::Check(Duration::ZERO);
+    let released = setup.store.release(&lease, &Attempt::Clean, next).await;
+    assert!(released.unwrap());
+    let held = setup.claim_one(check.id, hour).await;
+    let changed = setup.create("changed").await;
+    let other = setup.claim_one(changed.id, hour).await;
+    setup.command(&changed, &patch("n", 1)).await;
+    let planned = setup.work(later.id).await;
+
+    let setup = setup.reopen().await.unwrap();
+    assert_eq!(setup.work(later.id).await, planned, "it had no lease");
+    let now = setup.store.now().await.unwrap();
+    let work = setup.work(check.id).await;
+    assert_eq!((work.holder, work.lease_until), (None, None));
+    assert_eq!((work.due_at, work.routine), (Some(now), true));
+    assert_eq!((work.attempts, work.fence), (1, held.fence));
+    let late = setup.store.release(&held, &Attempt::Clean, Wake::Never);
+    assert!(!late.await.unwrap(), "a late report is refused");
+    let leases = setup.claim("w", hour).await;
+    let found = leases.iter().map(|lease| (lease.tenant, lease.routine));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [(changed.id, false), (check.id, true)]
+    );
+    assert_eq!(leases[1].fence, held.fence.next());
+    assert_eq!(leases[0].fence, other.fence.next());
+    let late = setup
+        .change(&check, &patch("late", true))
+        .under(tenure::Under {
+            fence: held.fence,
+            release: true,
+        });
+    let answer = setup.store.commit(&late).await.unwrap();
+    assert_eq!(answer, tenure::Commit::LeaseLost);
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use tenure::check::verify_all;
-use tenure::conformance::{Everything, Factory, Setup, fingerprint, key, patch, report, succeeded};
+use tenure::conformance::{
+    Everything, Factory, Setup, fingerprint, key, patch, report, room, succeeded,
+};
 use tenure::{
     Advice, Attempt, Change, Commit, Effect, EngineError, Filter, IdempotencyKey, Lease, Operation,
     Outcome, PageSize, Query, Reported, Request, Result, Revision, State, StoreError, Sweep,
@@ -307,7 +309,8 @@ async fn commit_many(setup: &Setup, point: &Point) {
 
 async fn claim(setup: &Setup, point: &Point) {
     let acme = setup.create("acme").await;
-    let call = setup.store.claim("lost", MINUTE, PageSize::MAX);
+    let rooms = [room(MINUTE)];
+    let call = setup.store.claim("lost", &rooms);
     point.send(setup, call).await;
     if point.written {
         let work = setup.work(acme.id).await;
