@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::backoff::Backoff;
 use super::{ClassRunner, Shared, chain};
-use crate::provisioner::{Answer, Call, Failure, Fault};
+use crate::provisioner::{Answer, Call, Failure, Fault, Progress};
 
 /// How long a progress message must stand before it is history: short runs leave only their result.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -142,7 +142,7 @@ impl Worker {
             fence: self.lease.fence,
         };
         let stop = self.shared.kill.child_token();
-        let (progress, mut told) = watch::channel(Message::none());
+        let (progress, mut told) = watch::channel(Progress::default());
         let provisioner = Arc::clone(&class.provisioner);
         let mut run = {
             let stop = stop.clone();
@@ -194,12 +194,12 @@ impl Worker {
         &self,
         operation: Operation,
         tenant: &Tenant,
-        told: &mut watch::Receiver<Message>,
+        told: &mut watch::Receiver<Progress>,
     ) -> bool {
         if !told.has_changed().unwrap_or(false) {
             return true;
         }
-        let message = told.borrow_and_update().clone();
+        let message = told.borrow_and_update().message.clone();
         let report = report_of(
             operation,
             tenant,

@@ -13,7 +13,7 @@ use tenure::{
     TenantRef, Wanted,
 };
 use tenure_server::ids::{IdSource as _, SystemIds};
-use tenure_server::provisioner::{Answer, Call, Provisioner};
+use tenure_server::provisioner::{Answer, Call, Progress, Provisioner};
 use tenure_server::reconciler::{ClassRunner, Options, Reconciler};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,7 +30,7 @@ pub(crate) const SOON: RetryPolicy = RetryPolicy {
     attempts_max: 1_000,
 };
 
-type Run = dyn Fn(Call, watch::Sender<Message>, CancellationToken) -> Running + Send + Sync;
+type Run = dyn Fn(Call, watch::Sender<Progress>, CancellationToken) -> Running + Send + Sync;
 type Running = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A provisioner that is a function.
@@ -47,7 +47,7 @@ impl Provisioner for Scripted {
     async fn run(
         &self,
         call: &Call,
-        progress: &watch::Sender<Message>,
+        progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer {
         (self.0)(call.clone(), progress.clone(), stop.clone()).await
@@ -63,7 +63,7 @@ pub(crate) async fn happens(what: &tokio::sync::Notify) {
 /// Makes a provisioner of a function.
 pub(crate) fn scripted<F, R>(run: F) -> Arc<dyn Provisioner>
 where
-    F: Fn(Call, watch::Sender<Message>, CancellationToken) -> R + Send + Sync + 'static,
+    F: Fn(Call, watch::Sender<Progress>, CancellationToken) -> R + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
     Arc::new(Scripted(Box::new(move |call, progress, stop| {
