@@ -19,7 +19,7 @@ use tenure::{
 use tenure_server::config::{Class, Exec};
 use tenure_server::ids::{IdSource as _, SystemIds};
 use tenure_server::provisioner::{
-    Answer, CONTRACT, Call, ExecProvisioner, Failure, Fault, Provisioner,
+    Answer, CONTRACT, Call, ExecProvisioner, Failure, Fault, Progress, Provisioner,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -126,7 +126,7 @@ impl Scene {
     }
 
     async fn run_with(&self, stop: &CancellationToken) -> Answer {
-        let (progress, _told) = watch::channel(Message::none());
+        let (progress, _told) = watch::channel(Progress::default());
         let provisioner = self.provisioner();
         let run = provisioner.run(&self.call, &progress, stop);
         let answer = timeout(PATIENCE, run).await.expect("the run ends");
@@ -204,7 +204,7 @@ async fn a_good_answer_is_taken_with_all_it_says() {
         r#"say progress ',"message":"half"'
         say done ',"observed":{"plan":"gold"},"resources":["db:acme"],"message":"made"'"#,
     );
-    let (progress, told) = watch::channel(Message::none());
+    let (progress, told) = watch::channel(Progress::default());
     let answer = scene
         .provisioner()
         .run(&scene.call, &progress, &CancellationToken::new())
@@ -219,7 +219,7 @@ async fn a_good_answer_is_taken_with_all_it_says() {
     };
     assert_eq!(observed.unwrap().as_str(), r#"{"plan":"gold"}"#);
     assert_eq!(resources.unwrap(), ["db:acme"]);
-    assert_eq!((message.as_str(), told.borrow().as_str()), ("made", "half"));
+    assert_eq!((message.as_str(), told.borrow().message.as_str()), ("made", "half"));
 }
 
 #[tokio::test]
@@ -445,7 +445,7 @@ async fn p6_a_run_that_is_stopped_is_gone_and_gives_no_result() {
 async fn a_run_that_is_dropped_leaves_nothing_in_its_group() {
     let scene = Scene::script("sleep 1000 & echo $! >child; wait");
     let provisioner = scene.provisioner();
-    let (progress, _told) = watch::channel(Message::none());
+    let (progress, _told) = watch::channel(Progress::default());
     let stop = CancellationToken::new();
     let file = scene.path("child");
     let child = tokio::select! {

@@ -1,21 +1,23 @@
-//! The contract `tenure.provisioner/v1`: what goes to a provisioner and what may come back.
+//! The contract `tenure.provisioner/v1`: what goes to a provisioner.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use tenure::{
-    Annotations, ClassName, Document, Fence, Generation, Labels, Message, Operation, Reason,
-    TenantId, TenantName,
+    Annotations, ClassName, Document, Fence, Generation, Labels, Operation, TenantId, TenantName,
 };
 
-use super::{Answer, Call, Failure, Fault};
+use super::Call;
 
 /// The name of the contract, in every request and every line of an answer.
 pub const CONTRACT: &str = "tenure.provisioner/v1";
 
-/// The longest that a provisioner can ask to be left alone: a day.
-const RETRY_AFTER_MAX: u64 = 24 * 60 * 60;
+/// The JSON Schema of a request.
+pub const REQUEST_SCHEMA: &str =
+    include_str!("../../../../docs/reference/provisioner.request.schema.json");
+
+/// The JSON Schema of one line of an answer.
+pub const ANSWER_SCHEMA: &str =
+    include_str!("../../../../docs/reference/provisioner.answer.schema.json");
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -25,7 +27,7 @@ struct Request<'a> {
     tenant: RequestTenant<'a>,
     generation: Generation,
     fence: Fence,
-    desired: &'a Document,
+    desired: &'a Value,
     running: bool,
     observed: Option<&'a Document>,
     resources: &'a [String],
@@ -40,8 +42,8 @@ struct RequestTenant<'a> {
     annotations: &'a Annotations,
 }
 
-/// The request, as one line.
-pub(super) fn request(call: &Call) -> Result<Vec<u8>, serde_json::Error> {
+/// The request, as one line. `desired` is the tenant's, with its secrets in place.
+pub(super) fn request(call: &Call, desired: &Value) -> Result<Vec<u8>, serde_json::Error> {
     let tenant = &call.tenant;
     let mut line = serde_json::to_vec(&Request {
         contract: CONTRACT,
@@ -56,7 +58,7 @@ pub(super) fn request(call: &Call) -> Result<Vec<u8>, serde_json::Error> {
         },
         generation: tenant.generation,
         fence: call.fence,
-        desired: &tenant.desired,
+        desired,
         running: tenant.running,
         observed: tenant.observed.as_ref(),
         resources: &tenant.resources,
@@ -65,263 +67,264 @@ pub(super) fn request(call: &Call) -> Result<Vec<u8>, serde_json::Error> {
     Ok(line)
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "result", rename_all = "snake_case", deny_unknown_fields)]
-enum Said {
-    Progress {
-        message: String,
-    },
-    Done {
-        observed: Option<Map<String, Value>>,
-        resources: Option<Vec<String>>,
-        message: Option<String>,
-    },
-    Failed {
-        reason: Reason,
-        message: String,
-        #[serde(default)]
-        permanent: bool,
-        retry_after_seconds: Option<u64>,
-    },
-}
-
-/// Reads what a provisioner says, line by line, and holds it to the contract.
-#[derive(Debug)]
-pub(super) struct Reading {
-    operation_id: String,
-    lines: u32,
-    answer: Option<Answer>,
-}
-
-impl Reading {
-    pub(super) const fn new(operation_id: String) -> Self {
-        Self {
-            operation_id,
-            lines: 0,
-            answer: None,
-        }
-    }
-
-    /// Takes one line; gives the message if it tells of progress.
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<Option<Message>, Failure> {
-        self.lines += 1;
-        if line.trim_ascii().is_empty() {
-            return Ok(None);
-        }
-        let mut said = self.object(line)?;
-        self.check_contract(said.remove("contract"))?;
-        self.check_operation(said.remove("operation_id"))?;
-        if self.answer.is_some() {
-            return Err(self.malformed("comes after the answer; let it say nothing more then"));
-        }
-        let said = serde_json::from_value(Value::Object(said))
-            .map_err(|e| self.malformed(&format!("breaks the contract: {e}")))?;
-        self.take(said)
-    }
-
-    /// The answer, if there was one.
-    pub(super) fn into_answer(self) -> Option<Answer> {
-        self.answer
-    }
-
-    fn object(&self, line: &[u8]) -> Result<Map<String, Value>, Failure> {
-        serde_json::from_slice(line).map_err(|e| {
-            let start = String::from_utf8_lossy(line)
-                .chars()
-                .take(80)
-                .collect::<String>();
-            self.malformed(&format!(
-                "is no JSON object ({e}): {start:?}; let it print answers only, notes go to stderr"
-            ))
-        })
-    }
-
-    fn check_contract(&self, contract: Option<Value>) -> Result<(), Failure> {
-        match contract {
-            Some(Value::String(contract)) if contract == CONTRACT => Ok(()),
-            Some(other) => Err(Fault::ContractUnknown.failure(&format!(
-                "the provisioner answers by the contract {other}, and Tenure knows {CONTRACT}; use \
-                 a provisioner of that contract"
-            ))),
-            None => Err(self.malformed(&format!("lacks \"contract\": {CONTRACT:?}"))),
-        }
-    }
-
-    fn check_operation(&self, id: Option<Value>) -> Result<(), Failure> {
-        match id {
-            Some(Value::String(id)) if id == self.operation_id => Ok(()),
-            Some(other) => Err(Fault::AnswerForAnotherOperation.failure(&format!(
-                "the provisioner answers for {other} but was asked for {}; let it repeat the \
-                 operation_id that it was given",
-                self.operation_id
-            ))),
-            None => {
-                Err(self.malformed("lacks \"operation_id\"; let it repeat the one it was given"))
-            }
-        }
-    }
-
-    fn take(&mut self, said: Said) -> Result<Option<Message>, Failure> {
-        match said {
-            Said::Progress { message } => return Ok(Some(Message::lossy(&message))),
-            Said::Done {
-                observed,
-                resources,
-                message,
-            } => {
-                let observed = observed
-                    .map(|object| Document::from_value(&Value::Object(object)))
-                    .transpose()
-                    .map_err(|e| self.malformed(&format!("has an `observed` that {}", e.rule())))?;
-                let message = Message::lossy(&message.unwrap_or_default());
-                self.answer = Some(Answer::Done {
-                    observed,
-                    resources,
-                    message,
-                });
-            }
-            Said::Failed {
-                reason,
-                message,
-                permanent,
-                retry_after_seconds,
-            } => {
-                self.answer = Some(Answer::Failed(Failure {
-                    reason,
-                    message: Message::lossy(&message),
-                    permanent,
-                    retry_after: retry_after_seconds
-                        .map(|seconds| Duration::from_secs(seconds.min(RETRY_AFTER_MAX))),
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    fn malformed(&self, what: &str) -> Failure {
-        let line = self.lines;
-        Fault::AnswerMalformed.failure(&format!("line {line} of the provisioner's answer {what}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use jsonschema::Validator;
+    use serde_json::json;
+    use tenure::{
+        Change, Clock as _, Command, Context, Decision, Message, SystemClock, Tenant, Wanted,
+        decide,
+    };
+    use uuid::Uuid;
+
     use super::*;
+    use crate::provisioner::reading::Reading;
 
-    fn read(lines: &[&str]) -> Result<Option<Answer>, String> {
-        let mut reading = Reading::new("op".to_owned());
-        for line in lines {
-            let line = line.replace(
-                '@',
-                r#""contract":"tenure.provisioner/v1","operation_id":"op""#,
-            );
-            reading
-                .line(line.as_bytes())
-                .map_err(|f| format!("{}: {}", f.reason, f.message))?;
-        }
-        Ok(reading.into_answer())
+    fn validator(schema: &str) -> Validator {
+        let schema = serde_json::from_str(schema).unwrap();
+        jsonschema::meta::validate(&schema).unwrap_or_else(|e| panic!("{e}"));
+        jsonschema::draft202012::new(&schema).unwrap()
     }
 
-    #[test]
-    fn progress_and_then_an_answer() {
-        let answer = read(&[
-            r#"{@,"result":"progress","message":"half"}"#,
-            "",
-            r#"{@,"result":"done","observed":{"a":1},"resources":["x"],"message":"made"}"#,
-        ]);
-        let Ok(Some(Answer::Done {
-            observed,
-            resources,
-            message,
-        })) = answer
-        else {
-            panic!("{answer:?}")
+    fn tenant(wanted: &Value) -> Tenant {
+        let context = Context {
+            at: SystemClock.now(),
+            actor: "user:test".parse().unwrap(),
+            request_id: Uuid::from_u128(1),
+            message: Message::none(),
         };
-        assert_eq!(observed.unwrap().as_str(), r#"{"a":1}"#);
-        assert_eq!(
-            (resources.unwrap(), message.as_str()),
-            (vec!["x".to_owned()], "made")
-        );
-    }
-
-    #[test]
-    fn a_failure_brings_its_wishes() {
-        let said = r#"{@,"result":"failed","reason":"Full","message":"m","retry_after_seconds":9}"#;
-        let Ok(Some(Answer::Failed(failure))) = read(&[said]) else {
-            panic!("no failure")
+        let texts = |key: &str| serde_json::from_value(wanted[key].clone()).ok();
+        let wanted = Wanted {
+            id: TenantId::new(Uuid::from_u128(7)),
+            name: wanted["name"].as_str().unwrap().parse().unwrap(),
+            class: wanted["class"].as_str().map(|class| class.parse().unwrap()),
+            labels: serde_json::from_value(wanted["labels"].clone()).ok(),
+            annotations: texts("annotations"),
+            desired: Document::from_value(&wanted["desired"]).unwrap(),
+            running: wanted["running"].as_bool(),
         };
-        assert_eq!(failure.reason.as_str(), "Full");
-        assert!(!failure.permanent);
-        assert_eq!(failure.retry_after, Some(Duration::from_secs(9)));
+        let Decision::Change(change) = decide(None, &Command::Create(wanted), &context) else {
+            panic!("a tenant can be created")
+        };
+        Change::tenant(&change).clone()
     }
 
     #[test]
-    fn what_breaks_the_contract_is_refused_by_name() {
-        let done = r#"{@,"result":"done"}"#;
-        for (lines, reason, word) in [
-            (
-                vec!["hello"],
-                "AnswerMalformed",
-                "line 1 of the provisioner's answer is no JSON",
-            ),
-            (vec!["[1]"], "AnswerMalformed", "is no JSON object"),
-            (
-                vec![r#"{"operation_id":"op"}"#],
-                "AnswerMalformed",
-                "lacks \"contract\"",
-            ),
-            (
-                vec![r#"{"contract":"tenure.provisioner/v2"}"#],
-                "ContractUnknown",
-                "v2",
-            ),
-            (
-                vec![r#"{"contract":"tenure.provisioner/v1","operation_id":"xy"}"#],
-                "AnswerForAnotherOperation",
-                "answers for \"xy\" but was asked for op",
-            ),
-            (vec![r"{@}"], "AnswerMalformed", "missing field `result`"),
-            (
-                vec![r#"{@,"result":"ok"}"#],
-                "AnswerMalformed",
-                "unknown variant `ok`",
-            ),
-            (
-                vec![r#"{@,"result":"done","observd":{}}"#],
-                "AnswerMalformed",
-                "observd",
-            ),
-            (
-                vec![r#"{@,"result":"done","observed":3}"#],
-                "AnswerMalformed",
-                "expected a map",
-            ),
-            (
-                vec![r#"{@,"result":"done","observed":{"n":9007199254740993}}"#],
-                "AnswerMalformed",
-                "`observed` that must hold whole numbers",
-            ),
-            (
-                vec![done, done],
-                "AnswerMalformed",
-                "line 2 of the provisioner's answer comes after",
-            ),
-            (
-                vec![r#"{@,"result":"failed","reason":"no word","message":""}"#],
-                "AnswerMalformed",
-                "CamelCase",
-            ),
+    fn each_request_keeps_its_schema() {
+        let schema = validator(REQUEST_SCHEMA);
+        let mut seen = 0;
+        for wanted in [
+            json!({"name": "a", "desired": {}}),
+            json!({"name": "a-1", "class": "x", "labels": {"a.b/c": "d"}, "desired": {"p": "q"}}),
+            json!({"name": "9".repeat(63), "annotations": {"n": "\n é"}, "desired": {"l": [1, null]}, "running": false}),
+            json!({"name": "b", "desired": {"p": {"secret_ref": "env:X"}, "deep": [{"a": 1.5}]}}),
         ] {
-            let error = read(&lines).unwrap_err();
-            assert!(
-                error.starts_with(reason) && error.contains(word),
-                "{lines:?}: {error}"
+            let mut tenant = tenant(&wanted);
+            for (observed, resources) in [
+                (None, vec![]),
+                (Some(Document::empty()), vec!["db:é".to_owned()]),
+            ] {
+                tenant.observed = observed;
+                tenant.resources = resources;
+                for operation in [Operation::Apply, Operation::Observe, Operation::Destroy] {
+                    let call = Call {
+                        operation,
+                        tenant: tenant.clone(),
+                        fence: Fence::new(1),
+                    };
+                    let mut resolved = wanted["desired"].clone();
+                    if let Some(secret) = resolved.get_mut("p") {
+                        *secret = json!("a secret's text");
+                    }
+                    let request = request(&call, &resolved).unwrap();
+                    let request: Value = serde_json::from_slice(&request).unwrap();
+                    assert_eq!(request["desired"], resolved);
+                    schema
+                        .validate(&request)
+                        .unwrap_or_else(|e| panic!("{e}: {request}"));
+                    seen += 1;
+                    for field in request.as_object().unwrap().keys() {
+                        let mut less = request.clone();
+                        less.as_object_mut().unwrap().remove(field);
+                        assert!(!schema.is_valid(&less), "{field} may be missing");
+                    }
+                }
+            }
+        }
+        assert_eq!(seen, 24);
+    }
+
+    fn is_taken(line: &str) -> bool {
+        Reading::new("op".to_owned(), Arc::default())
+            .line(line.as_bytes())
+            .is_ok()
+    }
+
+    /// Lines of answers without their head, and whether they are good.
+    const LINES: [(&str, bool); 42] = [
+        (r#""result":"progress""#, true),
+        (r#""result":"progress","message":"m""#, true),
+        (r#""result":"progress","message":null,"steps":null"#, true),
+        (r#""result":"progress","steps":[]"#, true),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"pending"},{"name":"b","state":"skipped","message":"m","percent":100}]"#,
+            true,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"running","message":null,"percent":null,"new":1}],"new":{}"#,
+            true,
+        ),
+        (
+            r#""result":"progress","observed":3,"resources":3,"reason":3"#,
+            true,
+        ),
+        (r#""result":"done""#, true),
+        (
+            r#""result":"done","observed":null,"resources":null,"message":null,"steps":null"#,
+            true,
+        ),
+        (
+            r#""result":"done","observed":{"a":{"b":[1]}},"resources":["x"],"message":"m","steps":[{"name":"a","state":"done"}]"#,
+            true,
+        ),
+        (r#""result":"done","observd":3,"permanent":"x""#, true),
+        (r#""result":"failed","reason":"Full","message":"""#, true),
+        (
+            r#""result":"failed","reason":"A1b","message":"m","permanent":true,"retry_after_seconds":0"#,
+            true,
+        ),
+        (
+            r#""result":"failed","reason":"Full","message":"m","retry_after_seconds":null,"observed":3,"steps":[{"name":"a","state":"failed"}]"#,
+            true,
+        ),
+        (r#""results":"done""#, false),
+        (r#""result":null"#, false),
+        (r#""result":"ok""#, false),
+        (r#""result":"progress","message":3"#, false),
+        (r#""result":"progress","steps":{}"#, false),
+        (r#""result":"progress","steps":["a"]"#, false),
+        (r#""result":"progress","steps":[{"state":"done"}]"#, false),
+        (r#""result":"progress","steps":[{"name":"a"}]"#, false),
+        (
+            r#""result":"progress","steps":[{"name":"","state":"done"}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a\nb","state":"done"}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a\u0085b","state":"done"}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"Done"}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"done","percent":101}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"done","percent":-1}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"done","percent":1.5}]"#,
+            false,
+        ),
+        (
+            r#""result":"progress","steps":[{"name":"a","state":"done","message":[]}]"#,
+            false,
+        ),
+        (r#""result":"done","observed":[]"#, false),
+        (r#""result":"done","observed":"x""#, false),
+        (r#""result":"done","resources":["a",1]"#, false),
+        (r#""result":"done","resources":{}"#, false),
+        (r#""result":"done","steps":3"#, false),
+        (r#""result":"failed","message":"m""#, false),
+        (r#""result":"failed","reason":"Full""#, false),
+        (r#""result":"failed","reason":"Full","message":null"#, false),
+        (r#""result":"failed","reason":"full","message":"m""#, false),
+        (
+            r#""result":"failed","reason":"No Word","message":"m""#,
+            false,
+        ),
+        (
+            r#""result":"failed","reason":"Full","message":"m","permanent":null"#,
+            false,
+        ),
+        (
+            r#""result":"failed","reason":"Full","message":"m","retry_after_seconds":-1"#,
+            false,
+        ),
+    ];
+
+    #[test]
+    fn parser_and_schema_take_the_same_lines() {
+        let schema = validator(ANSWER_SCHEMA);
+        for (fields, good) in LINES {
+            let line = format!(r#"{{"contract":"{CONTRACT}","operation_id":"op",{fields}}}"#);
+            let value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                (is_taken(&line), schema.is_valid(&value)),
+                (good, good),
+                "{line}"
+            );
+        }
+        let name = |length: usize| {
+            format!(
+                r#"{{"contract":"{CONTRACT}","operation_id":"op","result":"progress","steps":[{{"name":"{}","state":"done"}}]}}"#,
+                "x".repeat(length)
+            )
+        };
+        for (line, good) in [
+            (name(100), true),
+            (name(101), false),
+            (r#"{"operation_id":"op","result":"done"}"#.to_owned(), false),
+            (
+                r#"{"contract":"tenure.provisioner/v2","operation_id":"op","result":"done"}"#
+                    .to_owned(),
+                false,
+            ),
+            (
+                format!(r#"{{"contract":"{CONTRACT}","result":"done"}}"#),
+                false,
+            ),
+            (
+                format!(r#"{{"contract":"{CONTRACT}","operation_id":1,"result":"done"}}"#),
+                false,
+            ),
+            ("[]".to_owned(), false),
+            ("3".to_owned(), false),
+        ] {
+            let value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                (is_taken(&line), schema.is_valid(&value)),
+                (good, good),
+                "{line}"
             );
         }
     }
 
     #[test]
-    fn no_line_is_no_answer() {
-        assert_eq!(read(&[]), Ok(None));
+    fn the_examples_of_the_reference_are_answers() {
+        let schema = validator(ANSWER_SCHEMA);
+        let reference = include_str!("../../../../docs/reference/provisioner.md");
+        let mut seen = 0;
+        for example in reference.split("```json\n").skip(1) {
+            let (example, _) = example.split_once("```").unwrap();
+            for line in example.lines().filter(|line| line.contains("\"contract\"")) {
+                let value = serde_json::from_str(line).unwrap();
+                schema
+                    .validate(&value)
+                    .unwrap_or_else(|e| panic!("{e}: {line}"));
+                assert!(is_taken(&line.replace('…', "op")), "{line}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 3);
     }
 }

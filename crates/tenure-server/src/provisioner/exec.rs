@@ -6,6 +6,7 @@
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,13 +18,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::contract::{self, Reading};
+use super::reading::{OUTPUT_MAX, Reading};
 use super::tail::Tail;
-use super::{Answer, Call, Failure, Fault, Progress, Provisioner, strays};
+use super::{
+    Answer, Call, Failure, Fault, Progress, Provisioner, SecretSources, contract, secrets, strays,
+};
 use crate::config::{Class, Exec};
-
-/// Most bytes that a program may write to stdout: room for any answer that could be recorded.
-const OUTPUT_MAX: u64 = 1024 * 1024;
 
 /// How long the pipes of a killed group may stay open: only strays can hold them, and those are
 /// killed too, so this is never waited for in full.
@@ -34,6 +34,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct ExecProvisioner {
     exec: Exec,
     deadline: Duration,
+    secrets: SecretSources,
 }
 
 /// Why a run ended.
@@ -45,12 +46,19 @@ enum End {
 }
 
 impl ExecProvisioner {
-    /// The provisioner of a class.
+    /// The provisioner of a class, whose tenants may refer to no secrets.
     pub fn new(class: &Class) -> Self {
         Self {
             exec: class.exec.clone(),
             deadline: class.deadline,
+            secrets: SecretSources::default(),
         }
+    }
+
+    /// Lets tenants refer to these secrets.
+    #[must_use]
+    pub fn with_secrets(self, secrets: SecretSources) -> Self {
+        Self { secrets, ..self }
     }
 
     fn spawn(&self, operation_id: &str) -> Result<Group, Failure> {
@@ -96,12 +104,11 @@ impl ExecProvisioner {
         }
     }
 
-    fn late(&self, tail: &Tail) -> Failure {
+    fn late(&self, said: &str) -> Failure {
         Fault::DeadlineExceeded.failure(&format!(
-            "the provisioner did not end within {} s and was killed{}; make it faster, or raise \
+            "the provisioner did not end within {} s and was killed{said}; make it faster, or raise \
              deadline_seconds of the class",
-            self.deadline.as_secs(),
-            tail.said()
+            self.deadline.as_secs()
         ))
     }
 }
@@ -115,7 +122,12 @@ impl Provisioner for ExecProvisioner {
         stop: &CancellationToken,
     ) -> Answer {
         let operation_id = call.operation_id();
-        let request = match contract::request(call) {
+        let resolved = match secrets::resolve_document(&call.tenant.desired, &self.secrets).await {
+            Ok(resolved) => resolved,
+            Err(failure) => return Answer::Failed(failure),
+        };
+        let redactor = Arc::new(resolved.redactor);
+        let request = match contract::request(call, &resolved.desired) {
             Ok(request) => request,
             Err(error) => return Answer::Failed(Fault::AnswerRefused.failure(&error.to_string())),
         };
@@ -129,7 +141,7 @@ impl Provisioner for ExecProvisioner {
             .stdin
             .take()
             .map(|pipe| spawn(ask(pipe, request)));
-        let reading = Reading::new(operation_id.clone());
+        let reading = Reading::new(operation_id.clone(), Arc::clone(&redactor));
         let answers = group
             .child
             .stdout
@@ -139,7 +151,7 @@ impl Provisioner for ExecProvisioner {
             .child
             .stderr
             .take()
-            .map(|pipe| spawn(Tail::read(pipe)));
+            .map(|pipe| spawn(Tail::read(pipe, redactor.longest())));
 
         let end = tokio::select! {
             biased;
@@ -151,14 +163,17 @@ impl Provisioner for ExecProvisioner {
         group.end(operation_id).await;
         drop(asking);
         let answer = drained(answers).await.flatten();
-        let tail = drained(notes).await.unwrap_or_default();
+        let said = match drained(notes).await {
+            Some(tail) => tail.said(&redactor),
+            None => String::new(),
+        };
         match end {
             End::Stopped => Answer::Stopped,
-            End::Late => Answer::Failed(self.late(&tail)),
+            End::Late => Answer::Failed(self.late(&said)),
             End::Faulted(failure) => Answer::Failed(failure),
             End::Exited(status) => match fault.try_recv() {
                 Ok(failure) => Answer::Failed(failure),
-                Err(_) => exited(&status, answer, &tail),
+                Err(_) => exited(&status, answer, &said),
             },
         }
     }
@@ -195,7 +210,7 @@ async fn listen(
     let fault = loop {
         line.clear();
         match pipe.read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return reading.into_answer(),
+            Ok(0) | Err(_) => return reading.take_answer(),
             Ok(_) if pipe.limit() == 0 => {
                 break Fault::OutputTooLarge.failure(&format!(
                     "the provisioner wrote more than {OUTPUT_MAX} bytes to stdout and was killed; let \
@@ -203,11 +218,8 @@ async fn listen(
                 ));
             }
             Ok(_) => match reading.line(&line) {
-                Ok(None) => {}
-                Ok(Some(message)) => drop(progress.send_replace(Progress {
-                    message,
-                    ..Progress::default()
-                })),
+                Ok(false) => {}
+                Ok(true) => drop(progress.send_replace(reading.progress().clone())),
                 Err(failure) => break failure,
             },
         }
@@ -218,7 +230,7 @@ async fn listen(
 }
 
 /// What a program's end means, given what it said before.
-fn exited(status: &io::Result<ExitStatus>, answer: Option<Answer>, tail: &Tail) -> Answer {
+fn exited(status: &io::Result<ExitStatus>, answer: Option<Answer>, said: &str) -> Answer {
     let (status, good) = match status {
         Ok(status) => (status.to_string(), status.success()),
         Err(error) => (error.to_string(), false),
@@ -228,13 +240,11 @@ fn exited(status: &io::Result<ExitStatus>, answer: Option<Answer>, tail: &Tail) 
         Some(answer @ Answer::Failed(_)) => answer,
         Some(answer) if good => answer,
         None if good => Answer::Failed(Fault::AnswerMissing.failure(&format!(
-            "the provisioner ended well without an answer{}; let it print one line with \"result\": \
-             \"done\" or \"failed\" before it ends",
-            tail.said()
+            "the provisioner ended well without an answer{said}; let it print one line with \"result\": \
+             \"done\" or \"failed\" before it ends"
         ))),
         _ => Answer::Failed(Fault::ProvisionerCrashed.failure(&format!(
-            "the provisioner ended with {status}{}; correct what it says, it is tried again by itself",
-            tail.said()
+            "the provisioner ended with {status}{said}; correct what it says, it is tried again by itself"
         ))),
     }
 }

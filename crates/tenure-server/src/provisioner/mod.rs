@@ -8,9 +8,16 @@
 //!
 //! - Nothing of a tenant decides which program runs, with which arguments and environment.
 //! - When a run is over, however it ended, nothing that it started still runs.
+//! - The text of a secret goes into a request and nowhere else: what comes back is redacted before it
+//!   leaves this module.
 
 mod contract;
 mod exec;
+mod fault;
+mod http;
+mod reading;
+mod redact;
+mod secrets;
 mod strays;
 mod tail;
 
@@ -18,19 +25,23 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure::{Document, Fence, Message, Operation, Reason, Tenant};
+use tenure::{Document, Fence, Message, Operation, Reason, Step, Tenant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use contract::CONTRACT;
+pub use contract::{ANSWER_SCHEMA, CONTRACT, REQUEST_SCHEMA};
 pub use exec::ExecProvisioner;
+pub use fault::Fault;
+pub use http::{HttpOptions, HttpProvisioner, SigningSecret};
+pub use secrets::SecretSources;
 
 /// Runs operations.
 #[async_trait]
 pub trait Provisioner: Send + Sync + fmt::Debug {
     /// Runs one operation to its end, or until `stop`.
     ///
-    /// Sends to `progress` how far it is; only the newest matters. When it returns, nothing of the run
+    /// Sends to `progress` how far it is; only the newest matters, and the last that is sent stands
+    /// for the whole run: its steps are also those of the answer. When it returns, nothing of the run
     /// is left behind but what it did to the world.
     async fn run(
         &self,
@@ -38,15 +49,6 @@ pub trait Provisioner: Send + Sync + fmt::Debug {
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer;
-}
-
-/// How far a run is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// In a sentence.
-    pub message: Message,
-    /// The steps that it told of, each as it stands.
-    pub steps: Vec<tenure::Step>,
 }
 
 /// One operation to run.
@@ -68,6 +70,16 @@ impl Call {
             self.tenant.id, self.tenant.generation, self.fence
         )
     }
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// In a sentence: the newest that was said; empty if nothing was.
+    pub message: Message,
+    /// Its steps, in the order in which they were first named; at most [`tenure::STEPS_MAX`], and
+    /// no two of one name.
+    pub steps: Vec<Step>,
 }
 
 /// What came of an operation.
@@ -99,91 +111,4 @@ pub struct Failure {
     pub permanent: bool,
     /// The provisioner's own wish when to try again.
     pub retry_after: Option<Duration>,
-}
-
-/// Why an operation failed through the provisioner's own fault, in a stable word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// There is no such program.
-    ProvisionerMissing,
-    /// It may not be run.
-    ProvisionerNotExecutable,
-    /// The system could not start it.
-    ProvisionerNotStarted,
-    /// It ended with an error, or by a signal.
-    ProvisionerCrashed,
-    /// It did not end in time.
-    DeadlineExceeded,
-    /// It said too much.
-    OutputTooLarge,
-    /// It ended well but said nothing.
-    AnswerMissing,
-    /// What it said is no answer.
-    AnswerMalformed,
-    /// It answered something that it was not asked.
-    AnswerForAnotherOperation,
-    /// It speaks another contract.
-    ContractUnknown,
-    /// Its answer breaks a rule for what can be recorded.
-    AnswerRefused,
-    /// No class of the tenant's name is configured.
-    UnknownClass,
-}
-
-impl Fault {
-    /// All of them, as the reference lists them.
-    pub const ALL: [Self; 12] = [
-        Self::ProvisionerMissing,
-        Self::ProvisionerNotExecutable,
-        Self::ProvisionerNotStarted,
-        Self::ProvisionerCrashed,
-        Self::DeadlineExceeded,
-        Self::OutputTooLarge,
-        Self::AnswerMissing,
-        Self::AnswerMalformed,
-        Self::AnswerForAnotherOperation,
-        Self::ContractUnknown,
-        Self::AnswerRefused,
-        Self::UnknownClass,
-    ];
-
-    /// The failure of this kind, with a sentence that says what happened and what to do.
-    pub fn failure(self, message: &str) -> Failure {
-        Failure {
-            reason: self.reason(),
-            message: Message::lossy(message),
-            // A program can be corrected while the tenant waits; a class needs a restart.
-            permanent: self == Self::UnknownClass,
-            retry_after: None,
-        }
-    }
-
-    /// The word.
-    ///
-    /// # Panics
-    ///
-    /// Never: a test reads every word.
-    pub fn reason(self) -> Reason {
-        format!("{self:?}")
-            .parse()
-            .expect("the name of a fault is a reason")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_fault_is_a_reason() {
-        let words: Vec<String> = Fault::ALL
-            .iter()
-            .map(|fault| fault.reason().to_string())
-            .collect();
-        assert_eq!(
-            words.first().map(String::as_str),
-            Some("ProvisionerMissing")
-        );
-        assert_eq!(words.len(), 12);
-    }
 }
