@@ -10,6 +10,7 @@
 //!   can do.
 
 pub mod api;
+pub mod classes;
 pub mod cli;
 pub mod config;
 pub mod ids;

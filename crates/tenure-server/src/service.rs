@@ -38,7 +38,7 @@ impl Service {
             .local_addr()
             .context("the listener has no address")?;
         let store = open_ready(&config.store).await?;
-        let engine = Engine::new(Arc::clone(&store));
+        let engine = Engine::with_rules(Arc::clone(&store), config.rules());
         let classes = config.classes.keys().cloned().collect();
         let api = ApiState::new(
             engine.clone(),

@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::contract::{self, Reading};
 use super::tail::Tail;
 use super::{Answer, Call, Failure, Fault, Provisioner, strays};
-use crate::config::{Class, Exec};
+use crate::config::Exec;
 
 /// Most bytes that a program may write to stdout: room for any answer that could be recorded.
 const OUTPUT_MAX: u64 = 1024 * 1024;
@@ -46,12 +46,9 @@ enum End {
 }
 
 impl ExecProvisioner {
-    /// The provisioner of a class.
-    pub fn new(class: &Class) -> Self {
-        Self {
-            exec: class.exec.clone(),
-            deadline: class.deadline,
-        }
+    /// Runs this program, and gives it so long for each operation.
+    pub const fn new(exec: Exec, deadline: Duration) -> Self {
+        Self { exec, deadline }
     }
 
     fn spawn(&self, operation_id: &str) -> Result<Group, Failure> {

@@ -41,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use self::backoff::Backoff;
 use self::worker::Worker;
-use crate::config::Config;
+use crate::config::{Class, Config, Transport};
 use crate::ids::{IdSource, SystemIds};
 use crate::provisioner::{ExecProvisioner, Provisioner};
 
@@ -85,16 +85,21 @@ pub struct Options {
 
 impl From<&Config> for Options {
     fn from(config: &Config) -> Self {
-        let runner = |class| ClassRunner {
-            provisioner: Arc::new(ExecProvisioner::new(class)),
-            lease: class.lease,
-            policy: class.policy.clone(),
+        let runner = |class: &Class| {
+            let Transport::Exec(exec) = &class.transport else {
+                return None;
+            };
+            Some(ClassRunner {
+                provisioner: Arc::new(ExecProvisioner::new(exec.clone(), class.deadline)),
+                lease: class.lease,
+                policy: class.policy.clone(),
+            })
         };
         Self {
             classes: config
                 .classes
                 .iter()
-                .map(|(name, c)| (name.clone(), runner(c)))
+                .filter_map(|(name, class)| Some((name.clone(), runner(class)?)))
                 .collect(),
             concurrency: config.concurrency,
             grace: Duration::from_secs(10),
