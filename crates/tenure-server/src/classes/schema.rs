@@ -155,8 +155,6 @@ fn is_excused(error: &ValidationError<'_>, secrets: &BTreeSet<String>) -> bool {
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => context
             .iter()
             .any(|errors| errors.iter().all(|error| is_excused(error, secrets))),
-        // That an object is wanted, or a number, is known: a secret is neither.
-        Kind::Type { .. } | Kind::FalseSchema => false,
         Kind::Pattern { .. }
         | Kind::BacktrackLimitExceeded { .. }
         | Kind::RegexEngineFailure { .. }
@@ -170,6 +168,7 @@ fn is_excused(error: &ValidationError<'_>, secrets: &BTreeSet<String>) -> bool {
         | Kind::FromUtf8 { .. }
         | Kind::Not { .. }
         | Kind::OneOfMultipleValid { .. } => secrets.contains(error.instance_path().as_str()),
+        // Such as its type: a secret is a string.
         _ => false,
     }
 }

@@ -67,12 +67,11 @@ pub struct Http {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Shows nothing of the query: it may hold a token.
+/// Shows no more of the address than its host: path and query may hold a token.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http")
             .field("host", &self.url.host())
-            .field("path", &self.url.path())
             .field("signing_secret_file", &self.signing_secret_file)
             .field("allow_private_addresses", &self.allow_private_addresses)
             .field("ca_file", &self.ca_file)

@@ -4,6 +4,7 @@ use tenure::Hash;
 
 use super::{PULL, parse, parse_in};
 
+#[test]
 fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
     for (text, expected) in [
         (
@@ -44,6 +45,7 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
     }
 }
 
+#[test]
 fn a_value_that_breaks_a_rule_is_named() {
     for (text, key) in [
         ("[classes.A]\nexec = ['x']", "classes.A must be"),
@@ -81,6 +83,7 @@ fn a_value_that_breaks_a_rule_is_named() {
     }
 }
 
+#[test]
 fn a_program_that_can_not_be_run_is_named() {
     for (exec, says) in [
         ("exec = []", "classes.a.exec must name a program"),
@@ -95,6 +98,7 @@ fn a_program_that_can_not_be_run_is_named() {
     }
 }
 
+#[test]
 fn an_address_that_can_not_be_used_is_named_without_its_secrets() {
     for (url, says) in [
         ("http://p.example/x", "needs allow_private_addresses = true"),
@@ -113,8 +117,17 @@ fn an_address_that_can_not_be_used_is_named_without_its_secrets() {
     assert!(parse(plain).is_ok());
 }
 
-fn each_value_of_a_class_has_its_bounds() {
-    for (rest, says) in [
+/// Each of these, in a class with a program, is refused with these words.
+fn all_refused(cases: &[(&str, &str)]) {
+    for (rest, says) in cases {
+        let error = parse(&format!("[classes.a]\nexec = ['x']\n{rest}")).unwrap_err();
+        assert!(error.contains(says), "{rest}: {error}");
+    }
+}
+
+#[test]
+fn each_number_of_a_class_has_its_bounds() {
+    all_refused(&[
         (
             "deadline_seconds = 0",
             "classes.a.deadline_seconds must be 1 to 86400",
@@ -149,6 +162,12 @@ fn each_value_of_a_class_has_its_bounds() {
             "deadlines = { updating = 2592001 }",
             "classes.a.deadlines.updating must be 0 (none) to",
         ),
+    ]);
+}
+
+#[test]
+fn what_drift_can_not_be_is_named() {
+    all_refused(&[
         (
             "drift = { mode = 'on' }",
             "classes.a.drift.mode must be off, observe or correct",
@@ -181,6 +200,12 @@ fn each_value_of_a_class_has_its_bounds() {
             "drift = { lists = { '/a' = 'key:' } }",
             "classes.a.drift.lists has \"key:\"",
         ),
+    ]);
+}
+
+#[test]
+fn secrets_and_defaults_that_can_not_be_are_named() {
+    all_refused(&[
         (
             "secrets = ['SHOP']",
             "classes.a.secrets has \"SHOP\", which must be env:NAME",
@@ -205,12 +230,10 @@ fn each_value_of_a_class_has_its_bounds() {
             "classes.a.defaults must hold whole numbers",
         ),
         ("defaults = 3", "invalid type"),
-    ] {
-        let error = parse(&format!("[classes.a]\nexec = ['x']\n{rest}")).unwrap_err();
-        assert!(error.contains(says), "{rest}: {error}");
-    }
+    ]);
 }
 
+#[test]
 fn what_is_no_schema_is_named_with_its_file() {
     let text = "[classes.a]\nexec = ['x']\nschema = 'a.json'";
     for (schema, says) in [
@@ -260,6 +283,7 @@ fn what_is_no_schema_is_named_with_its_file() {
     );
 }
 
+#[test]
 fn a_worker_that_can_not_be_is_named() {
     let digest = Hash::of(b"t").to_string();
     let good = format!("token_sha256 = '{digest}'\nclasses = ['p']");

@@ -139,9 +139,8 @@ fn all_of_a_class_is_read() {
 }
 
 #[test]
-#[test]
 fn the_reference_lists_every_key_and_no_other() {
-    let text = include_str!("../../../../docs/reference/configuration.md");
+    let text = include_str!("../../../../../docs/reference/configuration.md");
     let mut documented: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
@@ -170,11 +169,6 @@ fn every_state_that_does_not_rest_can_have_a_deadline() {
     }
 }
 
-#[test]
-#[test]
-#[test]
-#[test]
-#[test]
 const PULL: &str = "[classes.p]\npull = true\n[classes.e]\nexec = ['x']\n";
 
 #[test]
@@ -198,7 +192,6 @@ fn a_worker_is_known_by_the_hash_of_its_token() {
 }
 
 #[test]
-#[test]
 fn a_provisioner_inherits_a_path_and_nothing_that_is_not_named() {
     let class = class("env = { TOKEN = 't' }");
     let names: Vec<_> = exec(&class).environment.keys().collect();
@@ -218,7 +211,7 @@ fn p12_nothing_that_may_be_secret_is_in_debug() {
         "store = 'postgres://u:hunter2@h/db'\n\
          [classes.a]\nexec = ['x', '--token=hunter2']\nenv = { TOKEN = 'hunter2' }\n\
          defaults = { password = 'hunter2' }\n\
-         [classes.b]\nhttp = 'https://p.example/x?token=hunter2'\nsigning_secret_file = 's'",
+         [classes.b]\nhttp = 'https://p.example/hunter2?token=hunter2'\nsigning_secret_file = 's'",
     )
     .unwrap();
     let shown = format!("{config:?}");
