@@ -10,6 +10,7 @@
 //!   can do.
 
 pub mod api;
+pub mod classes;
 pub mod cli;
 pub mod config;
 pub mod ids;
@@ -17,6 +18,7 @@ pub mod manifest;
 pub mod open;
 pub mod provisioner;
 pub mod reconciler;
+mod runners;
 pub mod server;
 pub mod service;
 pub mod up;

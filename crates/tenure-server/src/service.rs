@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiOptions, ApiState};
 use crate::config::Config;
-use crate::reconciler::{Options, Reconciler};
+use crate::reconciler::Reconciler;
 use crate::server::{self, ConnectionLimits};
-use crate::{cli, open};
+use crate::{cli, open, runners};
 
 /// A running service.
 #[derive(Debug)]
@@ -37,8 +37,9 @@ impl Service {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
+        let options = runners::options(config)?;
         let store = open_ready(&config.store).await?;
-        let engine = Engine::new(Arc::clone(&store));
+        let engine = Engine::with_rules(Arc::clone(&store), config.rules());
         let classes = config.classes.keys().cloned().collect();
         let api = ApiState::new(
             engine.clone(),
@@ -61,7 +62,7 @@ impl Service {
                 ended.cancel();
             }
         });
-        tasks.spawn(Reconciler::new(engine, Options::from(config)).run(stop.clone()));
+        tasks.spawn(Reconciler::new(engine, options).run(stop.clone()));
         tasks.close();
         tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
         Ok(Self {

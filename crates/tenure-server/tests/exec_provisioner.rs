@@ -16,7 +16,7 @@ use tenure::{
     Change, Clock as _, Command, Context, Decision, Document, Fence, Message, Operation,
     SystemClock, Tenant, TenantId, Wanted, decide,
 };
-use tenure_server::config::{Class, Exec};
+use tenure_server::config::Exec;
 use tenure_server::ids::{IdSource as _, SystemIds};
 use tenure_server::provisioner::{
     Answer, CONTRACT, Call, ExecProvisioner, Failure, Fault, Progress, Provisioner,
@@ -108,17 +108,13 @@ impl Scene {
             (PathBuf::from("sh"), vec!["provision".to_owned()])
         };
         let path = std::env::var_os("PATH").unwrap();
-        ExecProvisioner::new(&Class {
-            exec: Exec {
-                program,
-                arguments,
-                folder: self.folder.path().to_owned(),
-                environment: BTreeMap::from([("PATH".to_owned(), path)]),
-            },
-            deadline: self.deadline,
-            lease: Duration::from_secs(30),
-            policy: tenure::Policy::default(),
-        })
+        let exec = Exec {
+            program,
+            arguments,
+            folder: self.folder.path().to_owned(),
+            environment: BTreeMap::from([("PATH".to_owned(), path)]),
+        };
+        ExecProvisioner::new(exec, self.deadline)
     }
 
     async fn run(&self) -> Answer {
@@ -219,7 +215,10 @@ async fn a_good_answer_is_taken_with_all_it_says() {
     };
     assert_eq!(observed.unwrap().as_str(), r#"{"plan":"gold"}"#);
     assert_eq!(resources.unwrap(), ["db:acme"]);
-    assert_eq!((message.as_str(), told.borrow().message.as_str()), ("made", "half"));
+    assert_eq!(
+        (message.as_str(), told.borrow().message.as_str()),
+        ("made", "half")
+    );
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! The engine: load, decide, commit, and again if someone was faster.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::Result as StoreResult;
 use crate::{
-    Advice, AsOf, Attempt, Change, Command, Commit, Context, Decision, Freshness, IdempotencyKey,
-    Lease, Loaded, Prior, Record, Refusal, Report, Revision, Store, StoreError, Tenant, TenantRef,
-    Under, Wake, Written, decide, decide_report,
+    Advice, AsOf, Attempt, Change, ClassRules, Command, Commit, Context, Decision, Freshness,
+    IdempotencyKey, Lease, Loaded, Prior, Record, Refusal, RefusalCode, Report, Revision, Store,
+    StoreError, Tenant, TenantRef, Under, Wake, Written, decide, decide_report,
 };
 
 /// How often a lost race is decided anew before the caller is told.
@@ -20,6 +21,7 @@ const RESENDS_MAX: u32 = 6;
 #[derive(Clone, Debug)]
 pub struct Engine {
     store: Arc<dyn Store>,
+    rules: Option<Arc<dyn ClassRules>>,
 }
 
 /// One request of a client.
@@ -108,9 +110,20 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// An engine over a store.
+    /// An engine over a store. No class asks anything of `desired`.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, rules: None }
+    }
+
+    /// An engine over a store that writes no `desired` but as its class asks.
+    ///
+    /// Only writes of `desired` are checked: what is stored already can be read, suspended, resumed,
+    /// retried and deleted whatever its class asks by now.
+    pub fn with_rules(store: Arc<dyn Store>, rules: Arc<dyn ClassRules>) -> Self {
+        Self {
+            store,
+            rules: Some(rules),
+        }
     }
 
     /// The store, for reading.
@@ -165,13 +178,15 @@ impl Engine {
                 return Err(EngineError::RevisionConflict { expected, actual });
             }
         }
-        match decide(tenant.as_ref(), &request.command, &request.context) {
+        let command = self.completed(&request.command, tenant.as_ref())?;
+        match decide(tenant.as_ref(), &command, &request.context) {
             Decision::Refused(refusal) => Err(EngineError::Refused(refusal)),
             Decision::AlreadySo { .. } => match tenant {
                 Some(tenant) => self.unchanged(request, tenant).await,
                 None => Err(EngineError::Contended),
             },
             Decision::Change(change) => {
+                self.check(&change, tenant.as_ref())?;
                 let change = change.with_key(request.key.clone());
                 let effect = if change.expected().is_none() {
                     Effect::Created
@@ -188,6 +203,52 @@ impl Engine {
                 answer(request, &change, effect, commit)
             }
         }
+    }
+
+    /// The command with the defaults of the class under what it wants, so that asking for the same
+    /// again finds it so.
+    fn completed<'a>(
+        &self,
+        command: &'a Command,
+        tenant: Option<&Tenant>,
+    ) -> Result<Cow<'a, Command>, EngineError> {
+        let (Some(rules), Command::Create(wanted) | Command::Apply(wanted)) =
+            (&self.rules, command)
+        else {
+            return Ok(Cow::Borrowed(command));
+        };
+        let class = wanted
+            .class
+            .clone()
+            .or_else(|| tenant.map(|tenant| tenant.class.clone()))
+            .unwrap_or_default();
+        let desired = rules.complete(&class, &wanted.desired).map_err(|invalid| {
+            let detail = invalid.to_string();
+            EngineError::Refused(Refusal::new(RefusalCode::Invalid, tenant, detail))
+        })?;
+        let wanted = crate::Wanted {
+            desired,
+            ..wanted.clone()
+        };
+        Ok(Cow::Owned(match command {
+            Command::Create(_) => Command::Create(wanted),
+            _ => Command::Apply(wanted),
+        }))
+    }
+
+    /// Refuses a change that makes `desired` something that its class does not ask for.
+    fn check(&self, change: &Change, before: Option<&Tenant>) -> Result<(), EngineError> {
+        let after = change.tenant();
+        let altered = before.is_none_or(|before| before.desired.hash() != after.desired.hash());
+        let Some(rules) = self.rules.as_ref().filter(|_| altered) else {
+            return Ok(());
+        };
+        rules
+            .check(&after.class, &after.desired)
+            .map_err(|invalid| {
+                let (code, detail) = (RefusalCode::SchemaViolation, invalid.to_string());
+                EngineError::Refused(Refusal::new(code, before, detail))
+            })
     }
 
     async fn unchanged(

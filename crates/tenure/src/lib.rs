@@ -3,6 +3,7 @@
 mod backoff;
 mod change;
 pub mod check;
+mod class_rules;
 mod condition;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -29,6 +30,7 @@ mod time;
 
 pub use backoff::RetryPolicy;
 pub use change::{Change, IdempotencyKey, Under, Wake};
+pub use class_rules::ClassRules;
 pub use condition::{ConditionKind, Conditions, Drifted, Failing, Held, Since, Unknown};
 pub use cursor::Cursor;
 pub use decide::{

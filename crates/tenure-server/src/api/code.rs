@@ -30,6 +30,7 @@ pub enum Code {
     TenantDeleted,
     ClassFixed,
     UnknownClass,
+    SchemaViolation,
     ReportOutOfOrder,
     RevisionConflict,
     IdempotencyKeyReused,
@@ -52,7 +53,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
@@ -71,6 +72,7 @@ impl Code {
         Self::TenantDeleted,
         Self::ClassFixed,
         Self::UnknownClass,
+        Self::SchemaViolation,
         Self::ReportOutOfOrder,
         Self::RevisionConflict,
         Self::IdempotencyKeyReused,
@@ -116,6 +118,7 @@ impl Code {
             Self::TenantDeleted => ("tenant_deleted", 409, "The tenant is deleted"),
             Self::ClassFixed => ("class_fixed", 409, "A tenant's class is for ever"),
             Self::UnknownClass => ("unknown_class", 422, "There is no such class"),
+            Self::SchemaViolation => ("schema_violation", 422, "The class asks for something else"),
             Self::ReportOutOfOrder => ("report_out_of_order", 409, "The report does not fit"),
             Self::RevisionConflict => (
                 "revision_conflict",

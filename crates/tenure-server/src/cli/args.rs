@@ -118,8 +118,8 @@ pub(super) enum Command {
     Wait(Wait),
     /// Bring a store's schema to this program's level.
     Migrate(Migrate),
-    /// Check all that a store holds against its history and its own rules.
-    Doctor,
+    /// Check all that a store holds against its history, its own rules and the configuration.
+    Doctor(Doctor),
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +130,13 @@ pub(super) struct Serve {
     /// Where the API listens, instead of what the configuration says.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// The configuration to compare with; tenure.toml in this folder if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

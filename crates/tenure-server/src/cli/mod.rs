@@ -10,6 +10,7 @@ mod admin;
 mod apply;
 mod args;
 mod client;
+mod doctor;
 mod error;
 mod logs;
 mod output;
@@ -26,7 +27,7 @@ use clap::Parser as _;
 use tenure::Actor;
 
 use self::args::{Cli, Command, Global};
-use self::store::Local;
+use self::store::{Local, configured};
 use crate::up;
 
 pub(crate) use self::apply::{apply, summary};
@@ -80,14 +81,19 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             up::up(asked).await
         }
         Command::Migrate(args) => admin::migrate(&global, &args).await,
-        Command::Doctor => admin::doctor(&global).await,
+        Command::Doctor(args) => doctor::run(&global, &args).await,
         command => match &global.store {
             None => {
                 let client = Client::server(&global.server, actor(&global))?;
                 ask(&client, command, &global).await
             }
             Some(url) => {
-                let local = Local::open(url).await?;
+                // What writes `desired` goes by the classes; everything else works without them.
+                let config = match &command {
+                    Command::Apply(_) => configured(None)?,
+                    _ => None,
+                };
+                let local = Local::open(url, config.as_ref()).await?;
                 let client = Client::here(local.router(), actor(&global));
                 let done = ask(&client, command, &global).await;
                 local.close().await;
@@ -113,7 +119,7 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Hold(args) => tenants::verb(client, "hold", &args, format).await,
         Command::Release(args) => tenants::verb(client, "release", &args, format).await,
         Command::Wait(args) => wait::run(client, &args).await,
-        Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor => {
+        Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor(_) => {
             unreachable!("dispatched before")
         }
     }

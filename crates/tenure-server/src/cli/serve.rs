@@ -1,19 +1,12 @@
 //! `serve`: runs the service until it is told to stop.
 
-use std::path::Path;
-
 use super::args::{Global, Serve};
 use super::output::tell;
-use crate::config::{self, Config};
+use super::store::configured;
 use crate::service::Service;
 
 pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
-    let file = Path::new(config::FILE_NAME);
-    let mut config = match &args.config {
-        Some(path) => Config::read(path)?,
-        None if file.exists() => Config::read(file)?,
-        None => Config::default(),
-    };
+    let mut config = configured(args.config.as_deref())?.unwrap_or_default();
     config.listen = args.listen.unwrap_or(config.listen);
     config.store = global.store.clone().unwrap_or(config.store);
     if config.classes.is_empty() {

@@ -6,8 +6,28 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use tenure::{Engine, Readiness, Store};
 
+use super::args::Global;
+use super::error::{Exit, Failed};
 use crate::api::{self, ApiOptions, ApiState};
+use crate::config::{self, Config};
 use crate::open;
+
+/// The store that a command needs which goes to no server.
+pub(super) fn store_url<'a>(global: &'a Global, command: &str) -> Result<&'a str, Failed> {
+    global.store.as_deref().ok_or_else(|| {
+        let why = format!("{command} goes straight to a store; name it with --store URL");
+        Failed::new(Exit::Usage, why)
+    })
+}
+
+/// The configuration that is named, or else the one of this folder, if there is one.
+pub(super) fn configured(named: Option<&Path>) -> anyhow::Result<Option<Config>> {
+    let here = Path::new(config::FILE_NAME);
+    match named.or_else(|| here.exists().then_some(here)) {
+        Some(path) => Ok(Some(Config::read(path)?)),
+        None => Ok(None),
+    }
+}
 
 /// The file of an embedded store.
 fn file_of(url: &str) -> Option<&Path> {
@@ -61,9 +81,18 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
+    /// Opens a store, and goes by what a configuration says of classes.
+    pub(super) async fn open(url: &str, config: Option<&Config>) -> anyhow::Result<Self> {
         let store = open_existing(url).await?;
-        let api = ApiState::new(Engine::new(Arc::clone(&store)), ApiOptions::default());
+        let mut options = ApiOptions::default();
+        let engine = match config {
+            None => Engine::new(Arc::clone(&store)),
+            Some(config) => {
+                options.classes = config.classes.keys().cloned().collect();
+                Engine::with_rules(Arc::clone(&store), config.rules())
+            }
+        };
+        let api = ApiState::new(engine, options);
         Ok(Self { api, store })
     }
 

@@ -23,7 +23,7 @@ use super::tail::Tail;
 use super::{
     Answer, Call, Failure, Fault, Progress, Provisioner, SecretSources, contract, secrets, strays,
 };
-use crate::config::{Class, Exec};
+use crate::config::Exec;
 
 /// How long the pipes of a killed group may stay open: only strays can hold them, and those are
 /// killed too, so this is never waited for in full.
@@ -46,11 +46,12 @@ enum End {
 }
 
 impl ExecProvisioner {
-    /// The provisioner of a class, whose tenants may refer to no secrets.
-    pub fn new(class: &Class) -> Self {
+    /// Runs this program, and gives it so long for each operation. Its tenants may refer to no
+    /// secrets.
+    pub fn new(exec: Exec, deadline: Duration) -> Self {
         Self {
-            exec: class.exec.clone(),
-            deadline: class.deadline,
+            exec,
+            deadline,
             secrets: SecretSources::default(),
         }
     }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 )]
 pub struct BreakerPolicy {
     /// How many tenants must fail in a row.
-    pub failures: u16,
+    pub failures: u32,
     /// How long nothing is begun; twice as long with each probe that fails, up to ten times.
     pub cooldown: Duration,
 }
@@ -95,7 +95,9 @@ impl Breaker {
         let probed = std::mem::take(&mut self.probing);
         let longest = self.policy.cooldown * 10;
         let stop = match &self.stopped {
-            None => self.failed.len() >= usize::from(self.policy.failures),
+            None => {
+                self.failed.len() >= usize::try_from(self.policy.failures).unwrap_or(usize::MAX)
+            }
             Some(stopped) => probed || now >= stopped.until,
         };
         if !stop {

@@ -50,7 +50,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{Actor, ClassName, Clock, Engine, Lease, PageSize, Policy, Room, Sweep, SystemClock};
+use tenure::{Actor, ClassName, Clock, Engine, Lease, PageSize, Policy, Room, Sweep};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -62,9 +62,8 @@ use self::backoff::Backoff;
 use self::corrections::Corrections;
 use self::gate::{Gate, soonest};
 use self::worker::Worker;
-use crate::config::Config;
-use crate::ids::{IdSource, SystemIds};
-use crate::provisioner::{ExecProvisioner, Provisioner};
+use crate::ids::IdSource;
+use crate::provisioner::Provisioner;
 
 /// The longest wait for a hint that work is due: what other processes make due gives none.
 const IDLE_MAX: Duration = Duration::from_secs(2);
@@ -129,28 +128,6 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The ids of reports.
     pub ids: Arc<dyn IdSource>,
-}
-
-impl From<&Config> for Options {
-    fn from(config: &Config) -> Self {
-        let runner = |class| ClassRunner {
-            provisioner: Arc::new(ExecProvisioner::new(class)),
-            lease: class.lease,
-            policy: class.policy.clone(),
-            limits: ClassLimits::default(),
-        };
-        Self {
-            classes: config
-                .classes
-                .iter()
-                .map(|(name, c)| (name.clone(), runner(c)))
-                .collect(),
-            concurrency: config.concurrency,
-            grace: Duration::from_secs(10),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(SystemIds),
-        }
-    }
 }
 
 /// Claims due work and does it, until it is stopped.

@@ -12,6 +12,7 @@ mod postgres;
 mod preconditions;
 mod reads;
 mod refusals;
+mod schema;
 mod stores;
 mod support;
 mod writes;

@@ -46,6 +46,15 @@ impl Server {
         limits: ConnectionLimits,
     ) -> Self {
         let api = ApiState::new(Engine::new(Arc::clone(&store)), options);
+        Self::start_with(store, api, limits).await
+    }
+
+    /// Serves an API over a store that the test has too.
+    pub(crate) async fn start_with(
+        store: Arc<dyn Store>,
+        api: ApiState,
+        limits: ConnectionLimits,
+    ) -> Self {
         let listener: TcpListener = server::listen("127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();

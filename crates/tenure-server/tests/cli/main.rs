@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod classes;
 mod commands;
 mod crash;
 mod dice;

@@ -109,7 +109,14 @@ impl Project {
         };
         let example =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/sqlite-per-tenant");
-        for name in ["provision.py", "schema.sql", "tenants.yaml", "tenure.toml"] {
+        for name in [
+            "provision.py",
+            "schema.sql",
+            "shared.schema.json",
+            "dedicated.schema.json",
+            "tenants.yaml",
+            "tenure.toml",
+        ] {
             let text = std::fs::read_to_string(example.join(name)).unwrap();
             let text = match name {
                 "tenure.toml" => {

@@ -58,8 +58,31 @@ fn p5_up_again_changes_nothing_and_a_changed_manifest_changes_only_what_it_names
 }
 
 #[test]
-fn p8_a_mistake_in_one_tenant_is_named_and_stops_no_other() {
+fn p8_a_mistake_that_breaks_the_schema_is_named_and_nothing_is_written() {
     let project = Project::example();
+    let manifest = project
+        .read("tenants.yaml")
+        .replacen("seats: 12\n", "seats: many\n", 1);
+    project.write("tenants.yaml", &manifest);
+    let refused = project.up().with(1).saying(&[
+        "cedar-clinic",
+        "/seats must be of type integer (schema_violation)",
+        "nothing was applied",
+    ]);
+    assert!(!refused.err.contains("many"), "{}", refused.err);
+    assert!(revisions(&project).is_empty());
+}
+
+#[test]
+fn p8_a_mistake_that_only_the_provisioner_finds_is_named_and_stops_no_other() {
+    let project = Project::example();
+    let without: String = project
+        .read("tenure.toml")
+        .lines()
+        .filter(|line| !line.starts_with("schema = "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    project.write("tenure.toml", &without);
     let manifest = project
         .read("tenants.yaml")
         .replacen("seats: 12\n", "seats: many\n", 1);

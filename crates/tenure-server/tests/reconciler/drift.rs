@@ -108,7 +108,7 @@ fn scene(mode: DriftMode, corrections_per_hour: u32) -> Scene {
         ..DriftPolicy::default()
     };
     scene.limits.checks_per_minute = 1_000_000;
-    scene.limits.breaker.failures = u16::MAX;
+    scene.limits.breaker.failures = u32::MAX;
     scene
 }
 

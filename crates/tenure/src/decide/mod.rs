@@ -262,19 +262,22 @@ pub enum RefusalCode {
     ClassFixed,
     /// The result would break a rule.
     Invalid,
+    /// The result would not be as the class asks.
+    SchemaViolation,
     /// The report does not fit what the tenant is going through.
     ReportOutOfOrder,
 }
 
 impl RefusalCode {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TenantNotFound,
         Self::TenantExists,
         Self::TenantDeleting,
         Self::TenantDeleted,
         Self::ClassFixed,
         Self::Invalid,
+        Self::SchemaViolation,
         Self::ReportOutOfOrder,
     ];
 
@@ -287,7 +290,25 @@ impl RefusalCode {
             Self::TenantDeleted => "tenant_deleted",
             Self::ClassFixed => "class_fixed",
             Self::Invalid => "invalid",
+            Self::SchemaViolation => "schema_violation",
             Self::ReportOutOfOrder => "report_out_of_order",
+        }
+    }
+}
+
+impl Refusal {
+    /// Refuses a command to this tenant, or to the lack of one.
+    pub(crate) fn new(
+        code: RefusalCode,
+        tenant: Option<&Tenant>,
+        detail: impl Into<String>,
+    ) -> Self {
+        let state = tenant.map(|tenant| tenant.state);
+        Self {
+            code,
+            state,
+            allowed: allowed_commands(state),
+            detail: detail.into(),
         }
     }
 }
@@ -320,13 +341,7 @@ pub const fn allowed_commands(state: Option<State>) -> &'static [&'static str] {
 }
 
 fn refuse(code: RefusalCode, tenant: Option<&Tenant>, detail: impl Into<String>) -> Decision {
-    let state = tenant.map(|tenant| tenant.state);
-    Decision::Refused(Refusal {
-        code,
-        state,
-        allowed: allowed_commands(state),
-        detail: detail.into(),
-    })
+    Decision::Refused(Refusal::new(code, tenant, detail))
 }
 
 fn refuse_invalid(tenant: Option<&Tenant>, invalid: &Invalid) -> Decision {
