@@ -125,7 +125,8 @@ impl Worker {
         match self.send(&report, false).await? {
             Reported::Written(tenant) => Ok(Some(*tenant)),
             Reported::NoNews => Ok(Some(tenant)),
-            Reported::LeaseLost => Ok(None),
+            // This worker asks for no correction, so none can be taken.
+            Reported::LeaseLost | Reported::CorrectionTaken => Ok(None),
         }
     }
 
@@ -241,7 +242,7 @@ impl Worker {
         let report = report_of(operation, tenant, outcome, &self.policy);
         match self.send_while_it_lasts(&report).await {
             Ok(Reported::Written(_) | Reported::NoNews) => Ok(Over::Done),
-            Ok(Reported::LeaseLost) => Ok(Over::Lost),
+            Ok(Reported::LeaseLost | Reported::CorrectionTaken) => Ok(Over::Lost),
             // A result that breaks a rule must not be sent for ever: it is a failure with a name.
             Err(EngineError::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
                 let failure = Fault::AnswerRefused.failure(&format!(
@@ -250,7 +251,7 @@ impl Worker {
                 ));
                 let report = report_of(operation, tenant, self.failed(failure), &self.policy);
                 match self.send_while_it_lasts(&report).await? {
-                    Reported::LeaseLost => Ok(Over::Lost),
+                    Reported::LeaseLost | Reported::CorrectionTaken => Ok(Over::Lost),
                     Reported::Written(_) | Reported::NoNews => Ok(Over::Done),
                 }
             }
