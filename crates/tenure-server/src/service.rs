@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiOptions, ApiState};
 use crate::config::Config;
-use crate::reconciler::{Options, Reconciler};
+use crate::reconciler::{Board, Options, Reconciler};
 use crate::server::{self, ConnectionLimits};
 use crate::{cli, open};
 
@@ -44,6 +44,7 @@ impl Service {
             engine.clone(),
             ApiOptions {
                 classes,
+                board: Board::from(config),
                 ..ApiOptions::default()
             },
         );

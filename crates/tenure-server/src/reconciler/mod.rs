@@ -26,6 +26,7 @@
 //! the provisioner's contract makes harmless.
 
 mod backoff;
+mod board;
 mod holder;
 mod worker;
 
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::backoff::Backoff;
+pub use self::board::Board;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::ids::{IdSource, SystemIds};

@@ -107,27 +107,29 @@ impl Case<'_> {
     fn delayed_by(&self, class: &ClassView, due: Timestamp, found: &mut Vec<Block>) {
         let (name, status) = (&self.tenant.class, &class.status);
         let before = found.len();
+        // What is over before the work is due delays nothing.
+        let delays = |until: Timestamp| until > self.now.max(due);
         match &status.breaker {
             Breaker::Open {
                 since,
                 until,
                 reason,
                 message,
-            } if self.now < *until => {
+            } if delays(*until) => {
                 let (since, why) = (length(self.now.since(*since)), failure(reason, message));
                 let detail = format!(
                     "nothing of class {name} is tried since {since}: it kept failing with {why}"
                 );
                 found.push(Block::new(BlockKind::Breaker, detail).until(Some(*until)));
             }
-            Breaker::Open { .. } | Breaker::HalfOpen => {
+            Breaker::Open { .. } | Breaker::HalfOpen if due <= self.now => {
                 let detail =
                     format!("after many failures of class {name}, one trial must succeed first");
                 found.push(Block::new(BlockKind::Breaker, detail));
             }
-            Breaker::Closed => {}
+            Breaker::Open { .. } | Breaker::HalfOpen | Breaker::Closed => {}
         }
-        if let Some(until) = status.throttled_until.filter(|until| self.now < *until) {
+        if let Some(until) = status.throttled_until.filter(|until| delays(*until)) {
             let wait = length(until.since(self.now));
             let detail = format!("class {name} begins no more work for {wait}: it is throttled");
             found.push(Block::new(BlockKind::Throttle, detail).until(Some(until)));

@@ -125,8 +125,8 @@ impl<'a> Case<'a> {
     pub(super) fn summary(&self, next: &Next) -> String {
         let (stands, overdue) = (self.stands(), self.allowance());
         let overdue = match self.tenant.conditions.overdue {
-            Some(_) => overdue,
-            None => String::new(),
+            Some(_) if !self.is_gone() => overdue,
+            _ => String::new(),
         };
         let how = match (self.is_gone(), self.rests()) {
             (true, _) => String::new(),

@@ -60,8 +60,8 @@ fn record() -> impl Strategy<Value = Record> {
 
 fn breaker() -> impl Strategy<Value = Breaker> {
     let open = (time(), time()).prop_map(|(since, until)| Breaker::Open {
-        since: since.unwrap_or(now()),
-        until: until.unwrap_or(now()),
+        since: since.unwrap_or_else(now),
+        until: until.unwrap_or_else(now),
         reason: Reason::of("QuotaExceeded"),
         message: Message::none(),
     });

@@ -1,7 +1,5 @@
 //! What is said of a tenant, case by case: the exact summaries.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use serde_json::json;
@@ -33,7 +31,7 @@ fn message(text: &str) -> Message {
 
 /// A tenant in a state for 4 minutes, with nothing the matter and its work as the rules plan it.
 pub(super) fn record_in(state: State) -> Record {
-    let reached = if state.is_resting() { 1 } else { 0 };
+    let reached = u64::from(state.is_resting());
     let tenant = Tenant {
         id: TenantId::new(uuid::Uuid::from_u128(1)),
         name: "acme".parse().unwrap(),
@@ -170,13 +168,22 @@ fn told(record: &Record, class: Option<&ClassView>) -> String {
     )
 }
 
+/// Holds the lines against a file beside this one, which says what people are told.
+#[track_caller]
+fn assert_told(lines: &[String], expected: &str) {
+    let real = format!("{}\n", lines.join("\n"));
+    assert!(
+        real == expected,
+        "what is told is not what the file says:\n{real}"
+    );
+}
+
 #[test]
 fn p8_every_state_with_each_condition_is_explained() {
+    let class = class(DriftMode::Observe);
     let mut lines = Vec::new();
     for state in State::ALL {
-        let mut plain = record_in(state);
-        plain.work.attempts = 0;
-        lines.push(told(&plain, Some(&class(DriftMode::Observe))));
+        lines.push(told(&record_in(state), Some(&class)));
         for kind in ConditionKind::ALL {
             let mut record = record_in(state);
             with_condition(&mut record.tenant, kind);
@@ -184,13 +191,138 @@ fn p8_every_state_with_each_condition_is_explained() {
                 record.work.attempts = 3;
                 record.work.due_at = Some(soon(32));
             }
-            lines.push(format!(
-                "  {kind}: {}",
-                told(&record, Some(&class(DriftMode::Observe)))
-            ));
+            lines.push(format!("  {kind}: {}", told(&record, Some(&class))));
         }
     }
-    let expected = include_str!("table.txt");
-    let real = format!("{}\n", lines.join("\n"));
-    assert_eq!(real, expected, "\n{real}");
+    assert_told(&lines, include_str!("states.txt"));
+}
+
+/// A tenant in a state, with some conditions, and more that is not as usual.
+fn record_with(state: State, kinds: &[ConditionKind], change: impl FnOnce(&mut Record)) -> Record {
+    let mut record = record_in(state);
+    for kind in kinds {
+        with_condition(&mut record.tenant, *kind);
+    }
+    change(&mut record);
+    record
+}
+
+fn leased(record: &mut Record) {
+    record.work.attempts = 3;
+    record.work.holder = Some("host/7".to_owned());
+    record.work.lease_until = Some(soon(20));
+    record.work.due_at = Some(soon(20));
+}
+
+fn halted(record: &mut Record) {
+    record.work.attempts = 20;
+    record.work.due_at = None;
+    record.work.last_error = Some(message("no room, still"));
+    if let Some(failing) = record.tenant.conditions.failing.as_mut() {
+        failing.halted = true;
+    }
+}
+
+#[test]
+fn p8_what_its_work_is_waiting_for_is_explained() {
+    use ConditionKind::{Drifted, Failing, Held, Overdue, Unknown};
+    use State::{Deleting, Provisioning, Ready, Updating};
+
+    let cases: [(&str, Record); 15] = [
+        ("at work", record_with(Provisioning, &[], leased)),
+        (
+            "at work again",
+            record_with(Provisioning, &[Failing, Overdue], leased),
+        ),
+        ("at work, held", record_with(Updating, &[Held], leased)),
+        ("correcting", record_with(Updating, &[Drifted], leased)),
+        ("at a look", record_with(Ready, &[Unknown], leased)),
+        (
+            "lost",
+            record_with(Provisioning, &[], |record| {
+                leased(record);
+                record.work.lease_until = Some(ago(5));
+                record.work.due_at = Some(ago(5));
+            }),
+        ),
+        ("halted", record_with(Provisioning, &[Failing], halted)),
+        (
+            "halted, overdue",
+            record_with(Provisioning, &[Failing, Overdue], halted),
+        ),
+        ("halted, going", record_with(Deleting, &[Failing], halted)),
+        (
+            "halted, held",
+            record_with(Updating, &[Failing, Held], halted),
+        ),
+        (
+            "drifted, spent",
+            record_with(Ready, &[Drifted], |record| {
+                let drifted = record.tenant.conditions.drifted.as_mut();
+                drifted.unwrap().budget_spent = true;
+            }),
+        ),
+        (
+            "drifted, unknown",
+            record_with(Ready, &[Drifted, Unknown], |_| {}),
+        ),
+        (
+            "unplanned",
+            record_with(Updating, &[], |record| record.work.due_at = None),
+        ),
+        (
+            "unplanned, failed",
+            record_with(Updating, &[Failing], |record| record.work.due_at = None),
+        ),
+        (
+            "unplanned, at rest",
+            record_with(Ready, &[], |record| record.work.due_at = None),
+        ),
+    ];
+    let class = class(DriftMode::Correct);
+    let lines = cases.map(|(what, record)| format!("{what}: {}", told(&record, Some(&class))));
+    assert_told(&lines, include_str!("work.txt"));
+}
+
+#[test]
+fn p8_what_its_class_waits_for_is_explained() {
+    let status = |change: fn(&mut ClassStatus)| {
+        let mut class = class(DriftMode::Observe);
+        change(&mut class.status);
+        Some(class)
+    };
+    let cases: [(&str, Option<ClassView>); 12] = [
+        ("not there", None),
+        ("idle", status(|_| {})),
+        ("drift off", Some(class(DriftMode::Off))),
+        ("drift corrected", Some(class(DriftMode::Correct))),
+        (
+            "breaker open",
+            status(|s| s.breaker = busy_class().status.breaker),
+        ),
+        (
+            "breaker to be tried",
+            status(|s| s.breaker = Breaker::HalfOpen),
+        ),
+        ("throttled", status(|s| s.throttled_until = Some(soon(40)))),
+        ("full", status(|s| (s.running, s.concurrency) = (8, 8))),
+        ("nobody asked", status(|s| s.pull = true)),
+        (
+            "nobody asks",
+            status(|s| (s.pull, s.last_claim_at) = (true, Some(ago(600)))),
+        ),
+        (
+            "someone asks",
+            status(|s| (s.pull, s.last_claim_at) = (true, Some(ago(6)))),
+        ),
+        ("all of it", Some(busy_class())),
+    ];
+    let mut lines = Vec::new();
+    for (what, class) in cases {
+        for (state, due) in [(State::Updating, ago(3)), (State::Ready, soon(1_200))] {
+            let record = record_with(state, &[], |record| record.work.due_at = Some(due));
+            lines.push(format!("{what}: {}", told(&record, class.as_ref())));
+        }
+    }
+    assert_told(&lines, include_str!("classes.txt"));
 }
