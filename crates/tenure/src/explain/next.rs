@@ -164,6 +164,8 @@ impl Case<'_> {
                 "takes what was found over into what is wanted",
             ));
             let path = drifted.paths.first().map_or("PATH", |d| d.path.as_str());
+            // A shell must see one word, whatever the path has in it.
+            let path = path.replace('\'', r"'\''");
             found.push(help(
                 &format!("waive {name} '{path}' --until 7d"),
                 "lets drift there not count for a time",
