@@ -97,3 +97,57 @@ fn when(now: Timestamp, at: Option<Timestamp>, word: &str) -> String {
     at.filter(|at| *at > now)
         .map_or_else(String::new, |at| format!(" ({word} {})", to_the_second(at)))
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure::{Message, Step, StepState};
+
+    use super::*;
+
+    #[test]
+    fn p8_a_page_says_all_that_the_object_does() {
+        let step = Step::new("copy files", StepState::Running, Message::none(), Some(40));
+        let mut it: Explanation = serde_json::from_value(serde_json::json!({
+            "id": "tnt_01h455vb4pex5vsknk084sn02q",
+            "name": "acme",
+            "class": "shared",
+            "at": "2026-11-22T20:04:00Z",
+            "summary": "acme has been provisioning for 4 min: it is told.",
+            "state": "provisioning",
+            "since": "2026-11-22T20:00:00Z",
+            "reason": "InProgress",
+            "message": "copying\nfiles",
+            "conditions": ["failing", "held"],
+            "last": {
+                "operation": "apply",
+                "attempt": 3,
+                "result": "in_progress",
+                "reason": "QuotaExceeded",
+                "message": "no room",
+            },
+            "blocked_by": [
+                {"kind": "lease", "detail": "host/7 works on it", "until": "2026-11-22T20:05:00Z"},
+                {"kind": "hold", "detail": "user:maria has held it", "by": "user:maria"},
+            ],
+            "next": {"what": "host/7 reports how it ends", "operation": "apply"},
+            "commands": [{"command": "tenure release acme", "why": "lets its work go on"}],
+        }))
+        .unwrap();
+        it.last.steps = vec![step.unwrap()];
+        let expected = "\
+acme has been provisioning for 4 min: it is told.
+
+State       provisioning since 2026-11-22T20:00:00Z (4m), failing, held
+Reason      InProgress: copying files
+Last        apply, attempt 3: in progress; last failure: QuotaExceeded: no room
+Blocked by  lease: host/7 works on it (until 2026-11-22T20:05:00Z)
+            hold: user:maria has held it
+Next        host/7 reports how it ends
+Commands    tenure release acme  # lets its work go on
+
+STEP        STATE    PERCENT  MESSAGE
+copy files  running  40
+";
+        assert_eq!(page(&it), expected);
+    }
+}

@@ -8,6 +8,7 @@
 mod commands;
 mod crash;
 mod dice;
+mod drift;
 mod manifests;
 mod support;
 mod up;
