@@ -11,7 +11,7 @@ use crate::ids::SystemIds;
 use crate::provisioner::{
     ExecProvisioner, HttpOptions, HttpProvisioner, Provisioner, SecretSources, SigningSecret,
 };
-use crate::reconciler::{BreakerPolicy, ClassLimits, ClassRunner, Options};
+use crate::reconciler::{Board, BreakerPolicy, ClassLimits, ClassRunner, Options};
 
 /// How long runs may go on once the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -21,13 +21,14 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// The class and the file or option that can't be used, and why.
-pub(crate) fn options(config: &Config) -> anyhow::Result<Options> {
+pub(crate) fn options(config: &Config, board: Board) -> anyhow::Result<Options> {
     let mut options = Options {
         classes: std::collections::BTreeMap::new(),
         concurrency: config.concurrency,
         grace: GRACE,
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
+        board,
     };
     for (name, class) in &config.classes {
         let provisioner = provisioner(class).with_context(|| format!("the class {name}"))?;

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiOptions, ApiState};
 use crate::config::Config;
-use crate::reconciler::Reconciler;
+use crate::reconciler::{Board, Reconciler};
 use crate::server::{self, ConnectionLimits};
 use crate::{cli, open, runners};
 
@@ -37,7 +37,8 @@ impl Service {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
-        let options = runners::options(config)?;
+        let board = Board::from(config);
+        let options = runners::options(config, board.clone())?;
         let store = open_ready(&config.store).await?;
         let engine = Engine::with_rules(Arc::clone(&store), config.rules());
         let classes = config.classes.keys().cloned().collect();
@@ -45,6 +46,7 @@ impl Service {
             engine.clone(),
             ApiOptions {
                 classes,
+                board,
                 ..ApiOptions::default()
             },
         );

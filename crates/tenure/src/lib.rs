@@ -13,6 +13,7 @@ mod document;
 pub mod drift;
 mod engine;
 mod error;
+mod explain;
 mod history;
 mod invalid;
 mod labels;
@@ -41,6 +42,10 @@ pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, Document, Hash};
 pub use drift::Difference;
 pub use engine::{Answer, Effect, Engine, EngineError, Reported, Request};
 pub use error::{Advice, Source, StoreError, Written};
+pub use explain::{
+    Block, BlockKind, Breaker, ClassStatus, ClassView, Explanation, Help, Last, LastResult, Next,
+    explain,
+};
 pub use history::{Kind, Line};
 pub use invalid::Invalid;
 pub use labels::{ANNOTATIONS_BYTES_MAX, Annotations, LABELS_MAX, Labels};

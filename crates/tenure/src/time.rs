@@ -56,6 +56,13 @@ impl Timestamp {
         Self(self.0.saturating_add(micros).min(LAST))
     }
 
+    /// This long before; the epoch if that would be before it.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(0))
+    }
+
     /// How long this is after `earlier`; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

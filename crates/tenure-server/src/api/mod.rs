@@ -14,6 +14,7 @@ mod body;
 mod changes;
 mod code;
 mod counts;
+mod drift;
 mod guard;
 mod headers;
 mod health;
@@ -31,6 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use changes::ChangesPage;
 pub use code::Code;
 pub use counts::Counts;
+pub use drift::{DriftPage, DriftView};
 pub use problem::Problem;
 pub use state::{ApiOptions, ApiState, BODY_BYTES_MAX, Limits};
 
@@ -45,14 +47,18 @@ pub fn router(api: ApiState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))
+        .route("/v1/drift", get(drift::drift))
         .route("/v1/tenants", get(tenants::list).post(tenants::create))
         .route("/v1/tenants/{tenant}", tenant)
         .route("/v1/tenants/{tenant}/history", get(tenants::history))
+        .route("/v1/tenants/{tenant}/explain", get(tenants::explain))
         .route("/v1/tenants/{tenant}/suspend", post(tenants::suspend))
         .route("/v1/tenants/{tenant}/resume", post(tenants::resume))
         .route("/v1/tenants/{tenant}/retry", post(tenants::retry))
         .route("/v1/tenants/{tenant}/hold", post(tenants::hold))
-        .route("/v1/tenants/{tenant}/release", post(tenants::release));
+        .route("/v1/tenants/{tenant}/release", post(tenants::release))
+        .route("/v1/tenants/{tenant}/accept", post(tenants::accept))
+        .route("/v1/tenants/{tenant}/waive", post(tenants::waive));
     around(routes, api)
 }
 
@@ -69,7 +75,8 @@ fn around(routes: Router<ApiState>, api: ApiState) -> Router {
 async fn no_route() -> Problem {
     Problem::new(
         Code::RouteNotFound,
-        "there is no such route; tenants are under /v1/tenants, changes at /v1/changes",
+        "there is no such route; tenants are under /v1/tenants, changes at /v1/changes, drift at \
+         /v1/drift",
     )
 }
 

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::code::Code;
 use super::problem::Problem;
 use crate::ids::{IdSource, SystemIds};
+use crate::reconciler::Board;
 
 /// Most bytes of a request's body: 2 MiB.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -60,6 +61,8 @@ pub struct ApiOptions {
     pub clock: Arc<dyn Clock>,
     /// The ids of requests and tenants.
     pub ids: Arc<dyn IdSource>,
+    /// How each class stands on this server.
+    pub board: Board,
 }
 
 impl Default for ApiOptions {
@@ -69,6 +72,7 @@ impl Default for ApiOptions {
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
+            board: Board::default(),
         }
     }
 }

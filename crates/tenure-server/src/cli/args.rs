@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tenure::{
-    Actor, ClassName, ConditionKind, Message, Revision, Selector, State, TenantRef, Timestamp,
+    Actor, ClassName, ConditionKind, Message, Pointer, Revision, Selector, State, TenantRef,
+    Timestamp,
 };
 
 const EXIT_CODES: &str = "\
@@ -98,8 +99,16 @@ pub(super) enum Command {
     },
     /// List tenants.
     List(List),
+    /// Explain why a tenant stands where it stands, what blocks it, and what comes next.
+    Explain {
+        /// Its name, or its id, which a deleted one has still.
+        #[arg(value_name = "NAME|ID")]
+        who: TenantRef,
+    },
     /// Show what happened to a tenant, oldest first.
     History(History),
+    /// List where tenants have drifted from what is wanted.
+    Drift(Drift),
     /// Count tenants by state.
     Counts,
     /// Delete a tenant: tear down what it has. Its record and history stay.
@@ -114,6 +123,10 @@ pub(super) enum Command {
     Hold(Verb),
     /// Let reconciliation of a held tenant go on.
     Release(Verb),
+    /// Take what was found where a tenant has drifted over into what is wanted of it.
+    Accept(Verb),
+    /// Let drift of a tenant at a path not count for a time.
+    Waive(Waive),
     /// Wait until tenants are as they should be.
     Wait(Wait),
     /// Bring a store's schema to this program's level.
@@ -231,6 +244,43 @@ pub(super) struct History {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Drift {
+    /// Only those of this class.
+    #[arg(long)]
+    pub(super) class: Option<ClassName>,
+    /// Only those whose labels match, such as 'tier in (gold,silver),!legacy'.
+    #[arg(long, short = 'l', value_parser = selector)]
+    pub(super) selector: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Waive {
+    /// The tenant's name or id.
+    #[arg(value_name = "NAME|ID")]
+    pub(super) who: TenantRef,
+    /// The place in what is wanted, with all below it, such as /limits/seats.
+    #[arg(value_name = "PATH")]
+    pub(super) path: Pointer,
+    /// Until when, such as 2026-12-01T00:00:00Z; how long from now, such as 2h or 3d; or now, which
+    /// ends it.
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    pub(super) until: Until,
+    #[command(flatten)]
+    pub(super) why: Why,
+}
+
+/// Until when something is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until this time.
+    At(Timestamp),
+    /// For so long from now.
+    For(std::time::Duration),
+    /// No longer.
+    Now,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Delete {
     /// The tenant's name or id.
     #[arg(value_name = "NAME|ID")]
@@ -290,6 +340,24 @@ fn time(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "must be a time such as 90s, 5m or 1h30m".to_owned())
 }
 
+fn until(text: &str) -> Result<Until, String> {
+    if text == "now" {
+        return Ok(Until::Now);
+    }
+    if let Ok(at) = text.parse() {
+        return Ok(Until::At(at));
+    }
+    // Days and weeks are what they are without a calendar: 24 hours, and seven of them.
+    let span: Option<jiff::Span> = text.parse().ok();
+    let length = span.and_then(|span| {
+        let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+        length.ok()?.try_into().ok()
+    });
+    length.map(Until::For).ok_or_else(|| {
+        "must be a time such as 2026-12-01T00:00:00Z, a length such as 2h or 3d, or now".to_owned()
+    })
+}
+
 fn revision(text: &str) -> Result<Revision, String> {
     let number = text
         .parse()
@@ -319,5 +387,24 @@ mod tests {
         assert_eq!(time("90s").unwrap().as_secs(), 90);
         assert_eq!(time("1h30m").unwrap().as_secs(), 5400);
         assert!(time("-5s").is_err() && time("soon").is_err());
+    }
+
+    #[test]
+    fn a_waiver_ends_at_a_time_or_after_one_or_now() {
+        let hours = |hours: u64| Until::For(std::time::Duration::from_secs(hours * 3_600));
+        for (text, meant) in [
+            ("2h", hours(2)),
+            ("1d12h", hours(36)),
+            ("3d", hours(72)),
+            ("1w", hours(168)),
+            ("now", Until::Now),
+        ] {
+            assert_eq!(until(text).unwrap(), meant, "{text}");
+        }
+        let time = "2026-12-01T00:00:00Z";
+        assert_eq!(until(time).unwrap(), Until::At(time.parse().unwrap()));
+        for bad in ["", "-2h", "1mo", "soon", "2026-12-01", "3"] {
+            assert!(until(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -11,7 +11,9 @@ mod apply;
 mod args;
 mod client;
 mod doctor;
+mod drift;
 mod error;
+mod explain;
 mod logs;
 mod output;
 mod progress;
@@ -110,6 +112,8 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Apply(args) => apply::run(client, &args, format).await,
         Command::Get { who } => tenants::get(client, &who, format).await,
         Command::List(args) => tenants::list(client, &args, format).await,
+        Command::Explain { who } => explain::run(client, &who, format).await,
+        Command::Drift(args) => drift::list(client, &args, format).await,
         Command::History(args) => tenants::history(client, &args, format).await,
         Command::Counts => tenants::counts(client, format).await,
         Command::Delete(args) => tenants::delete(client, &args, format).await,
@@ -118,6 +122,8 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Retry(args) => tenants::verb(client, "retry", &args, format).await,
         Command::Hold(args) => tenants::verb(client, "hold", &args, format).await,
         Command::Release(args) => tenants::verb(client, "release", &args, format).await,
+        Command::Accept(args) => tenants::verb(client, "accept", &args, format).await,
+        Command::Waive(args) => drift::waive(client, &args, format).await,
         Command::Wait(args) => wait::run(client, &args).await,
         Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor(_) => {
             unreachable!("dispatched before")

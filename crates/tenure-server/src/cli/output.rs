@@ -81,6 +81,11 @@ impl Table {
         }
     }
 
+    /// A table without headings.
+    pub(crate) const fn plain() -> Self {
+        Self { rows: Vec::new() }
+    }
+
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
@@ -91,7 +96,8 @@ impl Table {
         print(&self.text())
     }
 
-    fn text(&self) -> String {
+    /// As it is printed.
+    pub(crate) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));

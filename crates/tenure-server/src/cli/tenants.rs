@@ -5,25 +5,59 @@ use std::io::IsTerminal as _;
 use http::Method;
 use serde::Serialize;
 use serde_json::json;
-use tenure::{Clock as _, Line, Summary, SystemClock, TenantRef, Timestamp};
+use tenure::{Clock as _, Line, Step, Summary, SystemClock, Tenant, TenantRef, Timestamp};
 
 use super::args::{Delete, Format, History, List, Verb, Why};
 use super::client::{Call, Client, path_of, shown};
+use super::drift;
 use super::error::{Exit, Failed};
 use super::output::{self, Table, age, one_line, print, print_lines, print_value, short};
 use crate::api::tenants::wire::{HistoryPage, TenantPage, TenantView};
 
 /// As many as a page can have, where all pages are read anyway.
-const WHOLE_PAGE: u16 = 500;
+pub(super) const WHOLE_PAGE: u16 = 500;
 
 pub(super) async fn get(client: &Client, who: &TenantRef, format: Format) -> anyhow::Result<()> {
     let view: TenantView = client.call(&Call::get(path_of(who, ""))).await?.json()?;
     match format {
         Format::Json | Format::Yaml => print_value(format, &view),
-        Format::Table | Format::Wide | Format::Name => {
-            print_summaries(format, &[Summary::from(&view.tenant)])
+        Format::Name => print_summaries(format, &[Summary::from(&view.tenant)]),
+        Format::Table | Format::Wide => {
+            print_summaries(format, &[Summary::from(&view.tenant)])?;
+            print_parts(format, &view.tenant)
         }
     }
+}
+
+/// What a tenant has beside its row: how far its operation is, and where it has drifted.
+fn print_parts(format: Format, tenant: &Tenant) -> anyhow::Result<()> {
+    if !tenant.steps.is_empty() {
+        print(&format!("\n{}", steps(&tenant.steps).text()))?;
+    }
+    if let Some(drifted) = &tenant.conditions.drifted {
+        print(&format!(
+            "\n{}",
+            drift::table(&drifted.paths, format).text()
+        ))?;
+    }
+    Ok(())
+}
+
+/// How far an operation is.
+pub(super) fn steps(steps: &[Step]) -> Table {
+    let mut table = Table::new(&["STEP", "STATE", "PERCENT", "MESSAGE"]);
+    for step in steps {
+        let percent = step
+            .percent
+            .map_or_else(|| "-".to_owned(), |p| p.to_string());
+        table.row(vec![
+            one_line(&step.name),
+            step.state.as_str().to_owned(),
+            percent,
+            one_line(step.message.as_str()),
+        ]);
+    }
+    table
 }
 
 pub(super) async fn list(client: &Client, args: &List, format: Format) -> anyhow::Result<()> {
@@ -182,7 +216,7 @@ fn print_history(format: Format, lines: &[Line]) -> anyhow::Result<()> {
     table.print()
 }
 
-fn to_the_second(at: Timestamp) -> String {
+pub(super) fn to_the_second(at: Timestamp) -> String {
     let text = at.to_string();
     format!("{}Z", text.split('.').next().unwrap_or(&text))
 }
@@ -235,7 +269,7 @@ pub(super) async fn delete(client: &Client, args: &Delete, format: Format) -> an
 }
 
 /// Sends a write of one tenant and prints what it is then.
-async fn changed(client: &Client, call: &Call, format: Format) -> anyhow::Result<()> {
+pub(super) async fn changed(client: &Client, call: &Call, format: Format) -> anyhow::Result<()> {
     let answer = client.call(call).await?;
     let view: TenantView = answer.json()?;
     let tenant = &view.tenant;

@@ -24,7 +24,7 @@ pub(super) async fn run(client: &Client, args: &Wait) -> anyhow::Result<()> {
             let name = shown(who);
             let stands = last.map_or_else(|| "was not seen".to_owned(), |view| stands(&view));
             let why = format!(
-                "{name} {stands} after {} s and not {}; look at `tenure history {name}`",
+                "{name} {stands} after {} s and not {}; `tenure explain {name}` says why",
                 args.timeout.as_secs(),
                 args.state
             );

@@ -6,12 +6,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure::{ClassName, Lease, Message, Reason, TenantId};
+use tenure::{ClassName, ClassStatus, Lease, Message, Reason, TenantId, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ClassRunner;
-use super::breaker::{Breaker, Stopped};
+use super::breaker::Breaker;
 use super::bucket::Bucket;
 
 /// The share of a class's places that routine checks may take.
@@ -61,14 +61,6 @@ pub(super) struct Place {
     tenant: TenantId,
     routine: bool,
     ended: Option<Ended>,
-}
-
-/// How a class stands, for people.
-#[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) running: u16,
-    pub(super) stopped: Option<Stopped>,
-    pub(super) throttled_until: Option<Instant>,
 }
 
 impl Gate {
@@ -150,15 +142,29 @@ impl Gate {
         }
     }
 
-    pub(super) fn standing(&self, now: Instant) -> Standing {
-        let mut inside = self.inside();
-        let standing = Standing {
-            running: inside.running,
-            stopped: inside.breaker.stopped().cloned(),
-            throttled_until: inside.all.as_mut().and_then(|all| all.next_at(now)),
+    /// Writes to a status how the class stands. `clock` says what time it is `now`.
+    pub(super) fn tell(&self, status: &mut ClassStatus, now: Instant, clock: Timestamp) {
+        let time_of = |at: Instant| match at.checked_duration_since(now) {
+            Some(ahead) => clock.plus(ahead),
+            None => clock.minus(now.saturating_duration_since(at)),
         };
-        drop(inside);
-        standing
+        let mut inside = self.inside();
+        status.running = inside.running.into();
+        status.throttled_until = inside
+            .all
+            .as_mut()
+            .and_then(|all| all.next_at(now))
+            .map(time_of);
+        status.breaker = match inside.breaker.stopped() {
+            None => tenure::Breaker::Closed,
+            Some(stopped) if stopped.until <= now => tenure::Breaker::HalfOpen,
+            Some(stopped) => tenure::Breaker::Open {
+                since: time_of(stopped.since),
+                until: time_of(stopped.until),
+                reason: stopped.reason.clone(),
+                message: stopped.message.clone(),
+            },
+        };
     }
 }
 

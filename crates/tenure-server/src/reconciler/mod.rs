@@ -37,6 +37,7 @@
 //! and the budget of corrections ([`corrections`]). Places, rates and breakers are each process's own.
 
 mod backoff;
+mod board;
 mod breaker;
 mod bucket;
 mod corrections;
@@ -56,6 +57,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::board::Board;
 pub use self::breaker::BreakerPolicy;
 
 use self::backoff::Backoff;
@@ -128,6 +130,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The ids of reports.
     pub ids: Arc<dyn IdSource>,
+    /// Where it tells how each class stands.
+    pub board: Board,
 }
 
 /// Claims due work and does it, until it is stopped.
@@ -202,6 +206,7 @@ impl Reconciler {
         // Which class is asked first, and how many had nothing in a row.
         let (mut turn, mut empty) = (0, 0);
         while !stop.is_cancelled() {
+            self.tell(None);
             let rooms = self.rooms(turn);
             if rooms.is_empty() {
                 let wait = soonest(&self.gates, Instant::now(), IDLE_MAX);
@@ -214,6 +219,7 @@ impl Reconciler {
             match store.claim(&self.shared.holder, &rooms).await {
                 Ok(leases) => {
                     backoff.reset();
+                    self.tell(Some(&rooms));
                     turn += rooms.len();
                     empty = if leases.is_empty() {
                         empty + rooms.len()
@@ -269,6 +275,20 @@ impl Reconciler {
             }
         }
         rooms
+    }
+
+    /// Tells how each class stands, and which were just asked for.
+    fn tell(&self, claimed: Option<&[Room]>) {
+        let (now, clock) = (Instant::now(), self.shared.options.clock.now());
+        for gate in &self.gates {
+            let asked = claimed.is_some_and(|rooms| rooms.iter().any(|r| r.class == gate.name));
+            self.shared.options.board.update(&gate.name, |status| {
+                gate.tell(status, now, clock);
+                if asked {
+                    status.last_claim_at = Some(clock);
+                }
+            });
+        }
     }
 
     /// Sets to work on a claim.

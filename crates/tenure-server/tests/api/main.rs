@@ -6,6 +6,8 @@
 )]
 
 mod connections;
+mod drift;
+mod explain;
 mod idempotency;
 #[path = "../../../tenure-postgres/tests/support/mod.rs"]
 mod postgres;

@@ -26,13 +26,17 @@ async fn p4_a_write_that_saw_another_revision_is_refused_with_the_one_that_is() 
             .refused(412, "revision_conflict");
         assert_eq!(stale.body["revision"], 2);
         assert_eq!(server.get(path).await.body["desired"]["seats"], 1);
-        for verb in ["suspend", "resume", "retry", "hold", "release"] {
+        for verb in ["suspend", "resume", "retry", "hold", "release", "accept"] {
             let ask = server.ask("POST", &format!("{path}/{verb}"));
             ask.header("if-match", "\"1\"")
                 .send()
                 .await
                 .refused(412, "revision_conflict");
         }
+        let ask = server.ask("POST", &format!("{path}/waive"));
+        let body = json!({"path": "/seats", "until": "2999-01-01T00:00:00Z"});
+        let ask = ask.header("if-match", "\"1\"").json(body);
+        ask.send().await.refused(412, "revision_conflict");
         let ask = server.ask("DELETE", path).header("if-match", "\"1\"");
         ask.send().await.refused(412, "revision_conflict");
         let ask = server

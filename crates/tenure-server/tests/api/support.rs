@@ -13,8 +13,8 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tenure::conformance::{MemoryStore, report, room, succeeded};
 use tenure::{
-    Context, Engine, Message, Operation, Outcome, State, Store, SystemClock, Tenant, TenantId,
-    TenantRef,
+    Context, Correction, Engine, Message, Operation, Outcome, State, Store, SystemClock, Tenant,
+    TenantId, TenantRef,
 };
 use tenure_server::api::{self, ApiOptions, ApiState};
 use tenure_server::ids::{IdSource, SystemIds};
@@ -156,6 +156,40 @@ impl Server {
                 return tenant;
             }
         }
+    }
+
+    /// Has a worker look at a tenant that rests, which reports what it has seen.
+    pub(crate) async fn look(&self, id: TenantId, seen: Value, correction: Correction) -> Tenant {
+        // What rests is due later; letting go of it makes it due now.
+        for verb in ["hold", "release"] {
+            let path = format!("/v1/tenants/{id}/{verb}");
+            self.ask("POST", &path).send().await.expect(200);
+        }
+        let rooms = [room(Duration::from_mins(1))];
+        let claim = self.store.claim("test", &rooms);
+        let leases = claim.await.unwrap();
+        let lease = leases.iter().find(|lease| lease.tenant == id).unwrap();
+        let who = TenantRef::Id(id);
+        let fresh = tenure::Freshness::Primary;
+        let tenant = self.store.get(&who, fresh).await.unwrap().unwrap().tenant;
+        let mut report = succeeded(&tenant, Operation::Observe);
+        if let Outcome::Succeeded { observed, .. } = &mut report.outcome {
+            *observed = Some(tenure::Document::from_value(&seen).unwrap());
+        }
+        report.policy.drift.mode = match correction {
+            Correction::None => tenure::DriftMode::Observe,
+            _ => tenure::DriftMode::Correct,
+        };
+        report.correction = correction;
+        let context = Context {
+            at: tenure::Clock::now(&SystemClock),
+            actor: "worker:test".parse().unwrap(),
+            request_id: SystemIds.fresh(),
+            message: Message::none(),
+        };
+        let engine = Engine::new(Arc::clone(&self.store));
+        engine.report(lease, &report, &context, true).await.unwrap();
+        self.store.get(&who, fresh).await.unwrap().unwrap().tenant
     }
 
     /// Stops the server, after which nothing of it runs, and checks every tenant.

@@ -160,7 +160,7 @@ fn waiting_ends_when_its_time_is_over() {
     let waited = project.run(&["wait", "acme", "--timeout", "1s", "--server", &url]);
     waited
         .with(5)
-        .saying(&["acme is", "and not ready", "tenure history acme"]);
+        .saying(&["acme is", "and not ready", "tenure explain acme"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod classes;
 mod commands;
 mod crash;
 mod dice;
+mod drift;
 mod manifests;
 mod support;
 mod up;

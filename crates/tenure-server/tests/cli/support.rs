@@ -76,13 +76,15 @@ pub(crate) struct Project {
 }
 
 /// A provisioner for tests: says that all is as it should be; fails a tenant whose plan is `broken`,
-/// and never ends for one whose plan is `stuck`, as long as its server lives.
+/// sees another plan than `loose`, and never ends for one whose plan is `stuck`, as long as its server
+/// lives.
 const PROVISIONER: &str = r#"#!/bin/sh
 read -r request
 op=$(printf %s "$request" | sed 's/.*"operation_id":"\([^"]*\)".*/\1/')
 say() { printf '{"contract":"tenure.provisioner/v1","operation_id":"%s",%s}\n' "$op" "$1"; }
 case $request in
 *'"plan":"broken"'*) say '"result":"failed","reason":"PlanBroken","message":"mend it","permanent":true' ;;
+*'"plan":"loose"'*) say '"result":"done","observed":{"plan":"tight"}' ;;
 *'"plan":"stuck"'*) while kill -0 $PPID 2>/dev/null; do sleep 0.1; done ;;
 *) say '"result":"done"' ;;
 esac

@@ -14,7 +14,7 @@ use tenure::{
 };
 use tenure_server::ids::{IdSource as _, SystemIds};
 use tenure_server::provisioner::{Answer, Call, Progress, Provisioner};
-use tenure_server::reconciler::{ClassLimits, ClassRunner, Options, Reconciler};
+use tenure_server::reconciler::{Board, ClassLimits, ClassRunner, Options, Reconciler};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -162,6 +162,7 @@ impl Scene {
             grace: self.grace,
             clock: Arc::clone(&self.clock),
             ids: Arc::new(SystemIds),
+            board: Board::default(),
         };
         let stop = CancellationToken::new();
         let reconciler = Reconciler::new(self.engine.clone(), options);

@@ -3,12 +3,14 @@
 mod apply;
 mod create;
 mod delete;
+mod explain;
 mod filter;
 mod get;
 mod history;
 mod list;
 mod patch;
 mod verbs;
+mod waive;
 pub mod wire;
 mod write;
 
@@ -24,12 +26,14 @@ use tokio::time::Instant;
 pub(super) use apply::apply;
 pub(super) use create::create;
 pub(super) use delete::delete;
+pub(super) use explain::explain;
 pub(super) use filter::filter;
 pub(super) use get::get;
 pub(super) use history::history;
 pub(super) use list::list;
 pub(super) use patch::patch;
-pub(super) use verbs::{hold, release, resume, retry, suspend};
+pub(super) use verbs::{accept, hold, release, resume, retry, suspend};
+pub(super) use waive::waive;
 
 use super::code::Code;
 use super::problem::Problem;

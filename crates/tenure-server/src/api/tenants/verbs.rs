@@ -1,4 +1,4 @@
-//! The verbs: suspend, resume, retry, hold, release.
+//! The verbs: suspend, resume, retry, hold, release, accept.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -60,6 +60,16 @@ pub(in super::super) async fn release(
     MaybeJson(body): MaybeJson<VerbBody>,
 ) -> Result<Response, Problem> {
     verb(api, (Who(who), Command::Release), call, body).await
+}
+
+/// Takes what was found where a tenant has drifted over into what is wanted of it.
+pub(in super::super) async fn accept(
+    State(api): State<ApiState>,
+    Who(who): Who,
+    call: Call,
+    MaybeJson(body): MaybeJson<VerbBody>,
+) -> Result<Response, Problem> {
+    verb(api, (Who(who), Command::Accept), call, body).await
 }
 
 async fn verb(

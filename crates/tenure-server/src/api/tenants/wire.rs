@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use tenure::{
-    Annotations, ClassName, Document, Invalid, Labels, Line, Message, Record, Revision, Summary,
-    Tenant, TenantId, TenantName, WorkFacts,
+    Annotations, ClassName, Document, Invalid, Labels, Line, Message, Pointer, Record, Revision,
+    Summary, Tenant, TenantId, TenantName, Timestamp, WorkFacts,
 };
 
 /// A tenant.
@@ -192,6 +192,20 @@ pub struct PatchBody {
 #[expect(clippy::exhaustive_structs, reason = "it is the wire's shape")]
 pub struct VerbBody {
     /// Why, for the history.
+    #[serde(default)]
+    pub message: Message,
+}
+
+/// What drift is to be waived.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "it is the wire's shape")]
+pub struct WaiveBody {
+    /// The place in `desired`, with all below it.
+    pub path: Pointer,
+    /// Until when; a time that is over ends the waiver.
+    pub until: Timestamp,
+    /// Why, for the history and beside the waiver.
     #[serde(default)]
     pub message: Message,
 }
