@@ -15,7 +15,7 @@ use std::time::Duration;
 use tenure::check::verify_all;
 use tenure::conformance::{Faulty, ManualClock, MemoryStore, patch, start};
 use tenure::{Command, Message, Operation, PageSize, State, Store, SystemClock};
-use tenure_server::provisioner::{Answer, Failure, Fault};
+use tenure_server::provisioner::{Answer, Failure, Fault, Progress};
 use tokio::sync::{Notify, Semaphore};
 
 use fixture::{Scene, done, happens, scripted, willing};
@@ -384,7 +384,12 @@ async fn progress_that_stands_is_history_and_the_newest_wins() {
     let scene = Scene::over(Arc::new(MemoryStore::new(Arc::new(clock))));
     let id = scene.create("acme").await;
     let reconciler = scene.reconcile(scripted(|call, progress, _| async move {
-        let say = |text: &str| drop(progress.send_replace(Message::lossy(text)));
+        let say = |text: &str| {
+            drop(progress.send_replace(Progress {
+                message: Message::lossy(text),
+                steps: Vec::new(),
+            }));
+        };
         say("one");
         say("two");
         tokio::time::sleep(Duration::from_secs(3)).await;

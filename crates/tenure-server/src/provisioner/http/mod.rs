@@ -79,7 +79,6 @@ pub struct HttpOptions {
 }
 
 /// Sends the operations of a class to its endpoint.
-#[derive(Debug)]
 pub struct HttpProvisioner {
     client: Client,
     url: Url,
@@ -88,6 +87,15 @@ pub struct HttpProvisioner {
     allow_private_addresses: bool,
     secrets: SecretSources,
     clock: SystemClock,
+}
+
+impl fmt::Debug for HttpProvisioner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpProvisioner")
+            .field("url", &self.shown())
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpProvisioner {
@@ -154,7 +162,7 @@ impl HttpProvisioner {
                 .map_err(|error| Fault::AnswerRefused.failure(&error.to_string()))?;
             let reading = Reading::new(call.operation_id(), Arc::new(resolved.redactor));
             Send::new(self, call, body, reading, progress)
-                .to_its_end(until)
+                .until(until)
                 .await
         };
         sent.await.unwrap_or_else(Answer::Failed)
