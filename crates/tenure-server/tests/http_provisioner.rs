@@ -153,13 +153,12 @@ impl Endpoint {
                 let (answer, all) = (Arc::clone(&answer), Arc::clone(&all));
                 let tls = tls.clone();
                 tokio::spawn(async move {
-                    match tls {
-                        None => converse(stream, answer, all).await,
-                        // A client that does not trust the certificate hangs up.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => converse(stream, answer, all).await,
-                            Err(_) => {}
-                        },
+                    let Some(tls) = tls else {
+                        return converse(stream, answer, all).await;
+                    };
+                    // A client that does not trust the certificate hangs up.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, answer, all).await;
                     }
                 });
             }
@@ -197,8 +196,8 @@ impl Endpoint {
 
 /// Answers the requests of one connection.
 async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    answer: Arc<impl Fn(usize, &Sent) -> Reply>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    answer: Arc<impl Fn(usize, &Sent) -> Reply + Send + Sync>,
     all: Arc<Mutex<Vec<Arc<Sent>>>>,
 ) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| async {

@@ -135,9 +135,16 @@ impl HttpProvisioner {
             }
             builder = builder.tls_certs_merge(certificates);
         }
+        if url.scheme() == "http" {
+            // Plain HTTP must not fail for want of the system's certificates.
+            builder = builder.tls_certs_only(Vec::<Certificate>::new());
+        }
         let client = builder.build().map_err(|error| {
             let why = send::chain(&error.without_url());
-            Invalid::new("url", format!("must be reachable by TLS: {why}"))
+            Invalid::new("url", format!(
+                    "must be reachable by TLS, but {why}; install the system's CA certificates, or name \
+                     `ca_file`"
+                ))
         })?;
         Ok(Self {
             client,
