@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tenure::{
-    Change, Clock as _, Command, Context, Decision, Document, Fence, Message, Operation,
-    SystemClock, Tenant, TenantId, Wanted, decide,
+    Change, Clock as _, Command, Context, Decision, Document, Fence, Message, Operation, Step,
+    StepState, SystemClock, Tenant, TenantId, Wanted, decide,
 };
 use tenure_server::config::Exec;
 use tenure_server::ids::{IdSource as _, SystemIds};
 use tenure_server::provisioner::{
-    Answer, CONTRACT, Call, ExecProvisioner, Failure, Fault, Progress, Provisioner,
+    Answer, CONTRACT, Call, ExecProvisioner, Failure, Fault, Progress, Provisioner, SecretSources,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -29,6 +29,10 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn tenant(name: &str, annotation: &str) -> Tenant {
+    wanted(name, annotation, r#"{"plan":"gold"}"#)
+}
+
+fn wanted(name: &str, annotation: &str, desired: &str) -> Tenant {
     let context = Context {
         at: SystemClock.now(),
         actor: "user:test".parse().unwrap(),
@@ -44,7 +48,7 @@ fn tenant(name: &str, annotation: &str) -> Tenant {
             tenure::Annotations::parse([("note".to_owned(), annotation.to_owned())].into())
                 .unwrap(),
         ),
-        desired: Document::parse(r#"{"plan":"gold"}"#).unwrap(),
+        desired: Document::parse(desired).unwrap(),
         running: None,
     };
     let Decision::Change(change) = decide(None, &Command::Create(wanted), &context) else {
@@ -58,6 +62,7 @@ struct Scene {
     folder: TempDir,
     call: Call,
     deadline: Duration,
+    secrets: SecretSources,
     /// Whether the script is run as a program itself. Usually a shell reads it: a file that was just
     /// written can't be run while another test's child has not let go of it yet.
     direct: bool,
@@ -89,6 +94,7 @@ impl Scene {
             folder: TempDir::new().unwrap(),
             call,
             deadline: PATIENCE,
+            secrets: SecretSources::default(),
             direct: false,
         }
     }
@@ -114,7 +120,7 @@ impl Scene {
             folder: self.folder.path().to_owned(),
             environment: BTreeMap::from([("PATH".to_owned(), path)]),
         };
-        ExecProvisioner::new(exec, self.deadline)
+        ExecProvisioner::new(exec, self.deadline).with_secrets(self.secrets.clone())
     }
 
     async fn run(&self) -> Answer {
@@ -197,8 +203,8 @@ fn the_reference_has_every_fault() {
 #[tokio::test]
 async fn a_good_answer_is_taken_with_all_it_says() {
     let scene = Scene::script(
-        r#"say progress ',"message":"half"'
-        say done ',"observed":{"plan":"gold"},"resources":["db:acme"],"message":"made"'"#,
+        r#"say progress ',"message":"half","steps":[{"name":"a","state":"done"},{"name":"b","state":"running"}]'
+        say done ',"observed":{"plan":"gold"},"resources":["db:acme"],"message":"made","steps":[{"name":"b","state":"done"}]'"#,
     );
     let (progress, told) = watch::channel(Progress::default());
     let answer = scene
@@ -215,10 +221,12 @@ async fn a_good_answer_is_taken_with_all_it_says() {
     };
     assert_eq!(observed.unwrap().as_str(), r#"{"plan":"gold"}"#);
     assert_eq!(resources.unwrap(), ["db:acme"]);
-    assert_eq!(
-        (message.as_str(), told.borrow().message.as_str()),
-        ("made", "half")
-    );
+    let step = |name| Step::new(name, StepState::Done, Message::none(), None).unwrap();
+    let progress = Progress {
+        message: Message::lossy("half"),
+        steps: vec![step("a"), step("b")],
+    };
+    assert_eq!((message.as_str(), &*told.borrow()), ("made", &progress));
 }
 
 #[tokio::test]
@@ -452,6 +460,58 @@ async fn a_run_that_is_dropped_leaves_nothing_in_its_group() {
         child = appears(&file) => child,
     };
     gone(&child).await;
+}
+
+/// A scene whose tenant wants a password that stands in a file, as the variable `$p` of the script.
+fn with_secret(body: &str, secret: &str) -> Scene {
+    let find = r#"p=$(printf %s "$request" | sed 's/.*"password":"\([^"]*\)".*/\1/')"#;
+    let mut scene = Scene::script(&format!("{find}\n{body}"));
+    let file = format!("file:{}", scene.path("password").display());
+    std::fs::write(scene.path("password"), format!("{secret}\n")).unwrap();
+    let desired = format!(r#"{{"password":{{"secret_ref":"{file}"}}}}"#);
+    scene.call.tenant = wanted("acme", "plain", &desired);
+    scene.secrets = SecretSources::parse([file]).unwrap();
+    scene
+}
+
+#[tokio::test]
+async fn a_secret_is_given_and_never_comes_back() {
+    let secret = "hunter2-of-acme";
+    let answers = [
+        r#"say done ",\"observed\":{\"$p\":[\"is $p.\"]},\"resources\":[\"db:$p\"],\"message\":\"$p\"""#,
+        r#"say failed ",\"reason\":\"Full\",\"message\":\"no $p\"""#,
+        r#"say progress ",\"message\":\"$p\",\"steps\":[{\"name\":\"$p\",\"state\":\"done\"}]"; echo "[secret]""#,
+        r#"echo "no JSON $p""#,
+        r#"echo "$request" >&2; echo "$p" >&2; exit 3"#,
+        r#"echo "$p" >&2"#,
+    ];
+    for body in answers {
+        let scene = with_secret(&format!("printf %s \"$p\" >given; {body}"), secret);
+        let (progress, told) = watch::channel(Progress::default());
+        let provisioner = scene.provisioner();
+        let stop = CancellationToken::new();
+        let answer = provisioner.run(&scene.call, &progress, &stop).await;
+        let all = format!(
+            "{answer:?} {:?} {provisioner:?} {:?}",
+            *told.borrow(),
+            scene.call
+        );
+        assert!(!all.contains(secret), "{body}: {all}");
+        assert!(all.contains("[secret]"), "{body}: {all}");
+        let given = std::fs::read_to_string(scene.path("given")).unwrap();
+        assert_eq!(given, secret);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_allowed_or_not_there_is_named_and_nothing_runs() {
+    let mut scene = with_secret("echo >ran; say done", "hunter2-of-acme");
+    std::fs::remove_file(scene.path("password")).unwrap();
+    scene.fails("SecretMissing", "/password").await;
+    scene.secrets = SecretSources::default();
+    let failure = scene.fails("SecretRefused", "/password").await;
+    assert!(!failure.permanent);
+    assert!(!scene.path("ran").exists());
 }
 
 /// Waits until a killed process has left the table: whoever adopts an orphan reaps it, not Tenure.

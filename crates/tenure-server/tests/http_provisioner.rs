@@ -15,8 +15,11 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
+use tempfile::TempDir;
 use tenure::{
     Change, Clock as _, Command, Context, Decision, Document, Fence, Message, Operation,
     SystemClock, TenantId, Wanted, decide,
@@ -26,9 +29,11 @@ use tenure_server::provisioner::{
     Answer, CONTRACT, Call, Failure, HttpOptions, HttpProvisioner, Progress, Provisioner,
     SecretSources, SigningSecret,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -132,6 +137,13 @@ struct Endpoint {
 impl Endpoint {
     /// Answers the request of this number, counted from 0.
     async fn serve(answer: impl Fn(usize, &Sent) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serve_by(None, answer).await
+    }
+
+    async fn serve_by(
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(usize, &Sent) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::new(Mutex::new(Vec::new()));
@@ -139,24 +151,16 @@ impl Endpoint {
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, all) = (Arc::clone(&answer), Arc::clone(&all));
-                let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                    let (answer, all) = (Arc::clone(&answer), Arc::clone(&all));
-                    async move {
-                        let (head, body) = request.into_parts();
-                        let sent = Arc::new(Sent {
-                            method: head.method,
-                            headers: head.headers,
-                            body: body.collect().await?.to_bytes(),
-                        });
-                        let mut all = all.lock().unwrap();
-                        all.push(Arc::clone(&sent));
-                        Ok::<_, hyper::Error>(answer(all.len() - 1, &sent).response)
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    let Some(tls) = tls else {
+                        return converse(stream, answer, all).await;
+                    };
+                    // A client that does not trust the certificate hangs up.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, answer, all).await;
                     }
                 });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service);
-                // It ends with an error wherever a test breaks it.
-                tokio::spawn(async move { drop(connection.await) });
             }
         });
         Self {
@@ -188,6 +192,29 @@ impl Endpoint {
     async fn fails(&self, reason: &str, says: &str) -> Failure {
         expect_failure(self.run().await, reason, says)
     }
+}
+
+/// Answers the requests of one connection.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    answer: Arc<impl Fn(usize, &Sent) -> Reply + Send + Sync>,
+    all: Arc<Mutex<Vec<Arc<Sent>>>>,
+) {
+    let service = hyper::service::service_fn(|request: Request<Incoming>| async {
+        let (head, body) = request.into_parts();
+        let sent = Arc::new(Sent {
+            method: head.method,
+            headers: head.headers,
+            body: body.collect().await?.to_bytes(),
+        });
+        let mut all = all.lock().unwrap();
+        all.push(Arc::clone(&sent));
+        Ok::<_, hyper::Error>(answer(all.len() - 1, &sent).response)
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // It ends with an error wherever a test breaks it.
+    drop(connection.await);
 }
 
 fn expect_failure(answer: Answer, reason: &str, says: &str) -> Failure {
@@ -546,4 +573,55 @@ async fn a_deadline_counts_all_tries() {
     expect_failure(answer, "EndpointUnavailable", "500");
     assert!(begun.elapsed() <= Duration::from_secs(1) + Duration::from_millis(500));
     assert!(endpoint.sent().len() >= 2);
+}
+
+/// Makes a certificate that is good for a day, signed by itself, and a server's end of TLS with it.
+fn certified(folder: &TempDir) -> TlsAcceptor {
+    let (key, certificate) = (folder.path().join("key"), folder.path().join("certificate"));
+    let made = std::process::Command::new("openssl")
+        .args(
+            "req -x509 -days 1 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split(' '),
+        )
+        .args([
+            "-subj",
+            "/CN=tenure-test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(certificate).unwrap()],
+            PrivateKeyDer::from_pem_file(key).unwrap(),
+        )
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_if_its_authority_is_named() {
+    let folder = TempDir::new().unwrap();
+    let tls = certified(&folder);
+    let endpoint = Endpoint::serve_by(Some(tls), |_, sent| Reply::json(200, done(sent))).await;
+    let mut options = endpoint.options();
+    options.url = format!("https://127.0.0.1:{}/", endpoint.port);
+    options.deadline = Duration::from_millis(500);
+    let answer = run(options.clone(), &call("{}")).await;
+    expect_failure(answer, "EndpointUnavailable", "certificate");
+    assert!(endpoint.sent().is_empty());
+    options.deadline = PATIENCE;
+    options.ca_file = Some(folder.path().join("certificate"));
+    let answer = run(options, &call("{}")).await;
+    assert!(matches!(answer, Answer::Done { .. }), "{answer:?}");
 }

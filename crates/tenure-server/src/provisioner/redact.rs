@@ -59,7 +59,7 @@ impl Redactor {
                 break;
             };
             let found = self.texts.iter().find(|text| rest.starts_with(*text));
-            let end = at + found.map_or(next.len_utf8(), String::len);
+            let end = at + found.map_or_else(|| next.len_utf8(), String::len);
             match found {
                 Some(_) if end > part.start => out.push_str(MARK),
                 None if at >= part.start => out.push(next),
@@ -102,9 +102,12 @@ fn unquoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::provisioner::reading::Reading;
 
     fn redactor(secrets: &[&str]) -> Redactor {
         Redactor::new(secrets.iter().map(|text| (*text).to_owned()).collect())
@@ -138,5 +141,35 @@ mod tests {
             }
         }
         assert_eq!(redactor.part(text, 5..11), "[secret] ");
+    }
+
+    #[test]
+    fn no_secret_comes_back() {
+        let redactor = Arc::new(Redactor::new(vec![
+            "hunter2\"x".to_owned(),
+            "done".to_owned(),
+        ]));
+        let secret = r#"hunter2\"x"#;
+        for line in [
+            r#"{@,"result":"done","observed":{"p":"$","$":["$"]},"resources":["db:$"],"message":"is $"}"#,
+            r#"{@,"result":"failed","reason":"Full","message":"$","steps":[{"name":"$","state":"done","message":"$"}]}"#,
+            r#"{@,"result":"progress","message":"$"}"#,
+            r#"{@,"result":"$"}"#,
+            r#"{@,"result":"progress","steps":[{"name":"a","state":"$"}]}"#,
+            r#"{"contract":"$"}"#,
+            r#"{"contract":"tenure.provisioner/v1","operation_id":"$"}"#,
+            "rubbish $ and so on",
+            r#"{"long": "rubbish that ends in the middle of it, with so many bytes before: hu$"#,
+        ] {
+            let line = line.replace('$', secret).replace(
+                '@',
+                r#""contract":"tenure.provisioner/v1","operation_id":"op""#,
+            );
+            let mut reading = Reading::new("op".to_owned(), Arc::clone(&redactor));
+            let result = reading.line(line.as_bytes());
+            let told = format!("{result:?} {reading:?}");
+            assert!(!told.contains("hunter2"), "{line}: {told}");
+            assert!(told.contains("[secret]"), "{line}: {told}");
+        }
     }
 }

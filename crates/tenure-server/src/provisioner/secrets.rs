@@ -142,10 +142,10 @@ impl Source {
     }
 
     fn allows(&self, reference: &Reference) -> bool {
-        let (source, named) = match (&self.name, reference) {
-            (Reference::Variable(source), Reference::Variable(named))
-            | (Reference::File(source), Reference::File(named)) => (source, named),
-            _ => return false,
+        let ((Reference::Variable(source), Reference::Variable(named))
+        | (Reference::File(source), Reference::File(named))) = (&self.name, reference)
+        else {
+            return false;
         };
         match named.strip_prefix(source.as_str()) {
             Some(rest) => rest.is_empty() || (self.is_prefix && !rest.contains('/')),

@@ -62,7 +62,7 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
     let is_special = matches!(
         address.octets(),
         // This network, shared (carrier) space, protocol assignments, benchmarks, reserved and broadcast.
-        [0, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..]
+        [0 | 240..=255, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..]
     );
     !(is_special
         || address.is_loopback()

@@ -79,7 +79,6 @@ pub struct HttpOptions {
 }
 
 /// Sends the operations of a class to its endpoint.
-#[derive(Debug)]
 pub struct HttpProvisioner {
     client: Client,
     url: Url,
@@ -88,6 +87,15 @@ pub struct HttpProvisioner {
     allow_private_addresses: bool,
     secrets: SecretSources,
     clock: SystemClock,
+}
+
+impl fmt::Debug for HttpProvisioner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpProvisioner")
+            .field("url", &self.shown())
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpProvisioner {
@@ -127,9 +135,16 @@ impl HttpProvisioner {
             }
             builder = builder.tls_certs_merge(certificates);
         }
+        if url.scheme() == "http" {
+            // Plain HTTP must not fail for want of the system's certificates.
+            builder = builder.tls_certs_only(Vec::<Certificate>::new());
+        }
         let client = builder.build().map_err(|error| {
             let why = send::chain(&error.without_url());
-            Invalid::new("url", format!("must be reachable by TLS: {why}"))
+            Invalid::new("url", format!(
+                    "must be reachable by TLS, but {why}; install the system's CA certificates, or name \
+                     `ca_file`"
+                ))
         })?;
         Ok(Self {
             client,
@@ -154,7 +169,7 @@ impl HttpProvisioner {
                 .map_err(|error| Fault::AnswerRefused.failure(&error.to_string()))?;
             let reading = Reading::new(call.operation_id(), Arc::new(resolved.redactor));
             Send::new(self, call, body, reading, progress)
-                .to_its_end(until)
+                .until(until)
                 .await
         };
         sent.await.unwrap_or_else(Answer::Failed)

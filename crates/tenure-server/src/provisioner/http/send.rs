@@ -72,7 +72,7 @@ impl<'a> Send<'a> {
     }
 
     /// Tries until there is an answer. A wait that would end past the deadline is not begun.
-    pub(super) async fn to_its_end(mut self, until: Instant) -> Result<Answer, Failure> {
+    pub(super) async fn until(mut self, until: Instant) -> Result<Answer, Failure> {
         if !self.to.allow_private_addresses {
             check_literal(self.to.url.host_str().unwrap_or_default())
                 .map_err(|refused| refused_address(&refused))?;
@@ -258,13 +258,12 @@ impl<'a> Send<'a> {
     /// When the endpoint wants to be asked again: in seconds, or at a date.
     fn retry_after(&self, response: &Response) -> Option<Duration> {
         let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let wait = match text.parse() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => {
-                let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-                let seconds = date.as_second() - self.to.now().as_micros() / 1_000_000;
-                Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-            }
+        let wait = if let Ok(seconds) = text.parse() {
+            Duration::from_secs(seconds)
+        } else {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            let seconds = date.as_second() - self.to.now().as_micros() / 1_000_000;
+            Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
         };
         Some(wait.min(RETRY_AFTER_MAX))
     }
@@ -280,9 +279,7 @@ fn trouble(error: &reqwest::Error) -> Ended {
         cause = error.source();
     }
     // Its own words only name the URL; the causes say what happened.
-    let why = error
-        .source()
-        .map_or_else(String::new, |cause| chain(cause));
+    let why = error.source().map_or_else(String::new, chain);
     Ended::Trouble(format!("the connection failed: {why}"), None)
 }
 
