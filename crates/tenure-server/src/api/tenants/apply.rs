@@ -29,7 +29,8 @@ impl FromRequestParts<ApiState> for Name {
 /// 201 if it was created, otherwise 200; asking for what is already so changes nothing. `If-Match`
 /// makes it conditional on the revision that you saw, `If-None-Match: *` on there being no tenant of
 /// the name; if that does not hold, 412 `revision_conflict` says the revision. Labels, annotations
-/// and `running` stay as they are where the body does not say them.
+/// and `running` stay as they are where the body does not say them. The defaults of the class stand
+/// under `desired`; what then breaks its schema is refused with 422 `schema_violation`.
 pub(in super::super) async fn apply(
     State(api): State<ApiState>,
     Name(name): Name,
