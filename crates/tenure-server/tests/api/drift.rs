@@ -118,12 +118,12 @@ async fn p6_a_waiver_lets_drift_not_count_until_it_ends() {
         let waived = server.post(path, body.clone()).await.expect(200);
         assert_eq!(waived.header("tenure-effect"), "changed");
         assert_eq!(waived.body["conditions"], json!({}));
-        let waiver = &waived.body["waivers"][0];
+        let told = &waived.body["waivers"][0];
         assert_eq!(
-            (&waiver["path"], &waiver["until"]),
+            (&told["path"], &told["until"]),
             (&body["path"], &body["until"])
         );
-        assert_eq!(waiver["message"], "trial");
+        assert_eq!(told["message"], "trial");
         let again = server.post(path, body).await.expect(200);
         assert_eq!(again.header("tenure-effect"), "unchanged");
         let tenant = server.look(id, seen.clone(), Correction::None).await;

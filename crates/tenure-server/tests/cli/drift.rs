@@ -56,9 +56,9 @@ fn p6_drift_is_shown_waived_and_accepted() {
         waived.out
     );
     assert_eq!(run(&["drift", "-o", "name"]).with(0).out, "globex\n");
-    let waiver = run(&["get", "acme", "-o", "json"]).with(0).json()["waivers"][0].clone();
+    let told = run(&["get", "acme", "-o", "json"]).with(0).json()["waivers"][0].clone();
     assert_eq!(
-        (&waiver["path"], &waiver["message"]),
+        (&told["path"], &told["message"]),
         (&"/plan".into(), &"a trial".into())
     );
     run(&["waive", "acme", "/plan", "--until", "now"]).with(0);
@@ -97,7 +97,7 @@ fn p6_drift_is_shown_waived_and_accepted() {
     assert_eq!(desired["plan"], "tight");
     let explained = here(&["explain", "globex"]).with(0).out;
     assert!(
-        explained.contains("no_class: class shared is not configured"),
+        explained.contains("no_class: class shared is not served"),
         "{explained}"
     );
     assert!(explained.contains("tenure.toml"), "{explained}");

@@ -94,8 +94,8 @@ impl Case<'_> {
 
     fn no_class(&self) -> Option<Block> {
         let detail = format!(
-            "class {} is not configured where this was asked, and only servers that have it work on \
-             its tenants",
+            "class {} is not served where this was asked, and only a server that has it configured works \
+             on its tenants",
             self.tenant.class
         );
         self.class
@@ -154,8 +154,14 @@ impl Case<'_> {
         }
         if found.len() == before {
             let since = length(self.now.since(due));
-            let detail =
-                format!("it is due for {since} and waits for its turn: the longest due first");
+            let looks = if self.rests() {
+                "; looks take only a part of the places of their class"
+            } else {
+                ""
+            };
+            let detail = format!(
+                "it is due for {since} and waits for its turn: the longest due first{looks}"
+            );
             found.push(Block::new(BlockKind::Queue, detail));
         }
     }

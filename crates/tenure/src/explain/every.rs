@@ -58,6 +58,16 @@ fn record() -> impl Strategy<Value = Record> {
         )
 }
 
+/// Says of a failure that it is final, and of drift that its correction must wait.
+fn mark(record: &mut Record, halted: bool, spent: bool) {
+    if let Some(failing) = record.tenant.conditions.failing.as_mut() {
+        failing.halted = halted;
+    }
+    if let Some(drifted) = record.tenant.conditions.drifted.as_mut() {
+        drifted.budget_spent = spent;
+    }
+}
+
 fn breaker() -> impl Strategy<Value = Breaker> {
     let open = (time(), time()).prop_map(|(since, until)| Breaker::Open {
         since: since.unwrap_or_else(now),
@@ -171,7 +181,10 @@ fn p8_no_state_with_any_conditions_is_a_dead_end() {
                     record.work.lease_until = due.map(at);
                 }
                 for class in [None, Some(ClassView::default()), Some(busy_class())] {
-                    check(&record, class.as_ref());
+                    for worse in [false, true] {
+                        mark(&mut record, worse, worse);
+                        check(&record, class.as_ref());
+                    }
                 }
             }
         }

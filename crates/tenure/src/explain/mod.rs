@@ -191,7 +191,7 @@ pub enum BlockKind {
     Budget,
     /// It waits after a failure.
     Backoff,
-    /// Its class is not configured on the server that answers.
+    /// Its class is not served where this was asked.
     NoClass,
     /// Operations of its class are not tried for now.
     Breaker,
