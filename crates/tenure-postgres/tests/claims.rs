@@ -63,16 +63,10 @@ fn read(plan: &str, index: &str) -> u64 {
         .lines()
         .find(|line| line.contains(&format!("using {index} ")));
     let line = scan.unwrap_or_else(|| panic!("{index} is not used:\n{plan}"));
-    let number = |mark: &str| -> f64 {
+    let number = |mark: &str| -> u64 {
         let (_, rest) = line.split_once(mark).unwrap();
-        let end = rest.find([' ', ')']).unwrap();
-        rest[..end].parse().unwrap()
+        let digits = rest.split([' ', ')', '.']).next().unwrap();
+        digits.parse().unwrap()
     };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is a small count"
-    )]
-    let rows = (number("actual rows=") * number("loops=")).round() as u64;
-    rows
+    number("actual rows=") * number("loops=")
 }

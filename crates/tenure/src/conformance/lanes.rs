@@ -3,6 +3,7 @@
 #![expect(missing_docs, reason = "the name of a case is its rule")]
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::work::{HOUR, parked, release, under};
@@ -443,7 +444,7 @@ pub async fn idling_waits_for_the_classes_that_are_named(factory: &dyn Factory) 
         assert!(begun.elapsed() >= bound, "nothing of {classes:?} is due");
     }
     let returns = |classes: Vec<ClassName>| {
-        let store = setup.store.clone();
+        let store = Arc::clone(&setup.store);
         async move {
             let idle = store.idle(&classes, HOUR);
             tokio::time::timeout(Duration::from_secs(5), idle)

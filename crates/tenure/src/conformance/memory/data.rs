@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::store::Result;
 use crate::{
-    Attempt, Change, ClassName, Commit, ConditionKind, Document, Facets, Fence, Hash,
-    IdempotencyKey, LEASES_MAX, Lease, Line, Prior, ROUTINE_PATIENCE, Record, Revision, Room,
-    StoreError, Sweep, Tenant, TenantId, TenantRef, Timestamp, Under, Wake, WorkFacts,
+    Change, Commit, ConditionKind, Document, Facets, Fence, Hash, IdempotencyKey, Line, Prior,
+    Record, Revision, StoreError, Sweep, Tenant, TenantId, TenantRef, Timestamp, Under, Wake,
+    WorkFacts,
 };
 
 /// All that a database holds.
@@ -36,7 +36,7 @@ pub(super) struct Life {
     conditions: BTreeSet<ConditionKind>,
     pub(super) work: WorkFacts,
     /// Someone woke the work while it was leased.
-    dirty: bool,
+    pub(super) dirty: bool,
 }
 
 struct Remembered {
@@ -85,11 +85,11 @@ impl Life {
     }
 
     /// Whether the lease of this fence runs.
-    fn is_held_under(&self, fence: Fence, now: Timestamp) -> bool {
+    pub(super) fn is_held_under(&self, fence: Fence, now: Timestamp) -> bool {
         self.is_leased(now) && self.work.fence == fence
     }
 
-    fn extend_lease(&mut self, length: Duration, now: Timestamp) -> Timestamp {
+    pub(super) fn extend_lease(&mut self, length: Duration, now: Timestamp) -> Timestamp {
         let until = now.plus(length);
         self.work.lease_until = Some(until);
         self.work.due_at = Some(until);
@@ -97,7 +97,7 @@ impl Life {
     }
 
     /// Ends the lease, and plans the work.
-    fn end_lease(&mut self, next: Wake, now: Timestamp) {
+    pub(super) fn end_lease(&mut self, next: Wake, now: Timestamp) {
         let next = if self.dirty { Wake::Now } else { next };
         self.work.due_at = plan(next, self.work.due_at, now);
         self.work.routine = match next {
@@ -175,16 +175,6 @@ fn plan(wake: Wake, planned: Option<Timestamp>, now: Timestamp) -> Option<Timest
         Wake::Never => None,
         Wake::Unchanged => planned,
     }
-}
-
-/// Takes a place in a room, if there is one; how long its lease runs.
-fn take(room: &mut Room, routine: bool) -> Option<Duration> {
-    let limit = room.limit.checked_sub(1)?;
-    if routine {
-        room.routine = room.routine.checked_sub(1)?;
-    }
-    room.limit = limit;
-    Some(room.lease)
 }
 
 /// What a database's own constraints refuse, whoever writes.
@@ -358,111 +348,6 @@ impl Data {
         }
         self.keep_key(key, tenant, revision, now);
         Commit::Applied { revision }
-    }
-
-    pub(super) fn claim(&mut self, holder: &str, rooms: Vec<Room>, now: Timestamp) -> Vec<Lease> {
-        let mut due: Vec<(Timestamp, TenantId)> = self
-            .tenants
-            .iter()
-            .filter_map(|(id, life)| {
-                let at = life.work.due_at.filter(|at| *at <= now)?;
-                let patience = if life.work.routine {
-                    ROUTINE_PATIENCE
-                } else {
-                    Duration::ZERO
-                };
-                Some((at.plus(patience), *id))
-            })
-            .collect();
-        due.sort_unstable();
-        let mut rooms: BTreeMap<ClassName, Room> = rooms
-            .into_iter()
-            .map(|room| (room.class.clone(), room))
-            .collect();
-        let mut leases = Vec::new();
-        for (_, id) in due {
-            let Some(life) = self.tenants.get_mut(&id) else {
-                continue;
-            };
-            let class = life.tenant().class.clone();
-            let Some(length) = rooms
-                .get_mut(&class)
-                .and_then(|room| take(room, life.work.routine))
-            else {
-                continue;
-            };
-            if leases.len() == usize::from(LEASES_MAX) {
-                break;
-            }
-            life.work.holder = Some(holder.to_owned());
-            life.work.fence = life.work.fence.next();
-            life.work.attempts += 1;
-            life.dirty = false;
-            leases.push(Lease {
-                tenant: id,
-                class,
-                routine: life.work.routine,
-                fence: life.work.fence,
-                attempt: life.work.attempts,
-                until: life.extend_lease(length, now),
-            });
-        }
-        leases
-    }
-
-    /// The tenant's life, if this lease on it runs.
-    fn held(&mut self, lease: &Lease, now: Timestamp) -> Option<&mut Life> {
-        self.tenants
-            .get_mut(&lease.tenant)
-            .filter(|life| life.is_held_under(lease.fence, now))
-    }
-
-    pub(super) fn renew(
-        &mut self,
-        lease: &Lease,
-        length: Duration,
-        now: Timestamp,
-    ) -> Option<Lease> {
-        let life = self.held(lease, now)?;
-        let until = life.extend_lease(length, now);
-        Some(Lease {
-            until,
-            ..lease.clone()
-        })
-    }
-
-    pub(super) fn release(
-        &mut self,
-        lease: &Lease,
-        attempt: &Attempt,
-        next: Wake,
-        now: Timestamp,
-    ) -> bool {
-        let Some(life) = self.held(lease, now) else {
-            return false;
-        };
-        life.end_lease(next, now);
-        let work = &mut life.work;
-        match attempt {
-            Attempt::Clean => {
-                work.checked_at = Some(now);
-                work.attempts = 0;
-                work.last_error = None;
-            }
-            Attempt::Failed { error } => work.last_error = Some(error.clone()),
-            Attempt::Returned => work.attempts = work.attempts.saturating_sub(1),
-        }
-        true
-    }
-
-    /// How long until the next work of these classes is due, if any is planned.
-    pub(super) fn due_in(&self, classes: &[ClassName], now: Timestamp) -> Option<Duration> {
-        self.tenants
-            .values()
-            .filter(|life| classes.contains(&life.tenant().class))
-            .filter_map(|life| life.work.due_at)
-            .min()
-            .map(|at| at.since(now))
     }
 }
 

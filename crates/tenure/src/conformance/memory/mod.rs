@@ -12,6 +12,7 @@
 //!   due, and a lease that ends needs nobody to end it.
 
 mod data;
+mod leases;
 mod queries;
 
 use std::fmt;
