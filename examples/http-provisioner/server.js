@@ -34,22 +34,25 @@ function isSigned(secrets, headers, body) {
   const fresh = /^\d{1,12}$/.test(time) && Math.abs(Date.now() / 1000 - Number(time)) <= CLOCK_SECONDS;
   if (!fresh || !id || id.length > 256) return false;
   const given = signatures.split(' ').slice(0, 10).filter((part) => part.startsWith('v1,'));
-  const expected = secrets.map((secret) => crypto.createHmac('sha256', secret).update(`${id}.${time}.`).update(body).digest());
+  const expected = secrets.map((secret) => (
+    crypto.createHmac('sha256', secret).update(`${id}.${time}.`).update(body).digest()));
   return given.map((part) => Buffer.from(part.slice(3), 'base64'))
     .some((one) => expected.some((other) => one.length === other.length && crypto.timingSafeEqual(one, other)));
 }
 
 // --- HTTP ---------------------------------------------------------------------------------------
 
-/** Answers of the last minutes by webhook-id: who repeats a request hears the same again, and nothing is done twice. */
+/** The last minutes' answers by webhook-id: who repeats a request hears the same, and nothing is done twice. */
 const heard = new Map();
+
+const hashOf = (body) => crypto.createHash('sha256').update(body).digest('hex');
 
 function hear(id, body) {
   for (const [old, { at }] of heard) {
     if (heard.size < 1000 && Date.now() - at < 2 * CLOCK_SECONDS * 1000) break;
     heard.delete(old);
   }
-  const entry = { at: Date.now(), hash: crypto.createHash('sha256').update(body).digest('hex'), lines: [], listeners: new Set() };
+  const entry = { at: Date.now(), hash: hashOf(body), lines: [], listeners: new Set() };
   heard.set(id, entry);
   entry.end = answer(body, (text) => {
     entry.lines.push(text);
@@ -59,7 +62,8 @@ function hear(id, body) {
 }
 
 function reply(response, status, text, headers = {}) {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff', ...headers });
+  const usual = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' };
+  response.writeHead(status, { ...usual, ...headers });
   response.end(text);
 }
 
@@ -80,10 +84,12 @@ async function provision(secrets, request, response) {
   if (request.method !== 'POST') return reply(response, 405, 'Use POST.\n', { allow: 'POST' });
   const body = await readBody(request);
   if (body === null) return reply(response, 413, `Send at most ${BODY_BYTES} bytes.\n`, { connection: 'close' });
-  if (!isSigned(secrets, request.headers, body)) return reply(response, 401, 'Sign the request, and see that both clocks are right.\n');
+  if (!isSigned(secrets, request.headers, body)) {
+    return reply(response, 401, 'Sign the request, and see that both clocks are right.\n');
+  }
   const id = request.headers['webhook-id'];
   const entry = heard.get(id) || hear(id, body);
-  if (entry.hash !== crypto.createHash('sha256').update(body).digest('hex')) {
+  if (entry.hash !== hashOf(body)) {
     return reply(response, 409, 'This webhook-id was used for another request.\n');
   }
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
@@ -99,8 +105,13 @@ async function serve(request, response, name, file) {
   if (!['GET', 'HEAD'].includes(request.method)) return reply(response, 405, 'Use GET.\n', { allow: 'GET, HEAD' });
   const found = /^[a-z0-9][a-z0-9-]{0,62}$/.test(name) ? await look(name) : null;
   const text = found && Object.hasOwn(found, file || 'index.html') ? found[file || 'index.html'] : null;
-  if (typeof text !== 'string' || !['', 'index.html', 'config.json'].includes(file)) return reply(response, 404, 'There is no such page.\n');
-  const html = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" };
+  if (typeof text !== 'string' || !['', 'index.html', 'config.json'].includes(file)) {
+    return reply(response, 404, 'There is no such page.\n');
+  }
+  const html = {
+    'content-type': 'text/html; charset=utf-8',
+    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
+  };
   if (found.config.running !== true) {
     return reply(response, 503, '<!doctype html>\n<title>Suspended</title>\n<h1>This site is suspended</h1>\n', html);
   }
@@ -136,7 +147,9 @@ async function main() {
     });
   }
   // Loopback only: whoever is beyond it needs a proxy with TLS.
-  server.listen(Number(process.env.PORT ?? 7320), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
+  server.listen(Number(process.env.PORT ?? 7320), '127.0.0.1', () => {
+    console.log(`http://127.0.0.1:${server.address().port}`);
+  });
 }
 
 main().catch((error) => {

@@ -46,7 +46,9 @@ function read(document) {
     '/desired': isObject(document.desired),
     '/running': typeof document.running === 'boolean',
   }).filter(([, good]) => !good).map(([field]) => field);
-  if (wrong.length) throw new Failure('InvalidRequest', `The request breaks the contract at ${wrong.join(', ')}.`, true);
+  if (wrong.length) {
+    throw new Failure('InvalidRequest', `The request breaks the contract at ${wrong.join(', ')}.`, true);
+  }
   const { operation, operation_id, fence, desired, running } = document;
   return { operation, operation_id, fence, desired, running, id: tenant.id, name: tenant.name };
 }
@@ -56,7 +58,7 @@ function check(desired) {
   const { title, theme, features } = desired;
   const wrong = Object.keys(desired).filter((key) => !['title', 'theme', 'features'].includes(key))
     .map((key) => `/${key} is not a field`);
-  if (typeof title !== 'string' || title.length < 1 || title.length > 100) wrong.push('/title must be 1 to 100 characters');
+  if (typeof title !== 'string' || !title || [...title].length > 100) wrong.push('/title must be 1 to 100 characters');
   if (!Object.hasOwn(THEMES, theme)) wrong.push(`/theme must be one of ${Object.keys(THEMES).join(', ')}`);
   const exact = isObject(features) && Object.keys(features).every((key) => FEATURES.includes(key));
   if (!exact || FEATURES.some((key) => typeof features[key] !== 'boolean')) {
@@ -87,7 +89,8 @@ function page({ title, theme, features }) {
 
 function files(request) {
   const { title, theme, features } = request.desired;
-  const config = { title, theme, features: Object.fromEntries(FEATURES.map((key) => [key, features[key]])), running: request.running };
+  const all = Object.fromEntries(FEATURES.map((key) => [key, features[key]]));
+  const config = { title, theme, features: all, running: request.running };
   return { 'config.json': `${JSON.stringify(config, null, 2)}\n`, 'index.html': page(config) };
 }
 

@@ -215,7 +215,8 @@ class Applying(Provisioner):
     def test_nothing_else_is_served(self) -> None:
         self.succeed()
         for path in ("/", "/sites/", "/sites/none/", "/sites/acme/folder", "/sites/acme/owner", "/sites/acme/x/y", "//",
-                     "/sites/../data/fences/tnt_01.json", "/sites/%2e%2e/", "/sites/acme/..%2f..", "/sites/acme/toString"):
+                     "/sites/../data/fences/tnt_01.json", "/sites/%2e%2e/", "/sites/acme/..%2f..",
+                     "/sites/acme/toString"):
             self.assertEqual(self.http("GET", path)[0], 404, path)
         self.assertEqual(self.http("POST", "/sites/acme/")[0], 405)
         self.assertEqual(self.http("GET", "/provision")[0], 405)
