@@ -156,6 +156,11 @@ class Working(unittest.TestCase):
     def end(self) -> None:
         self.worker.kill()
         self.worker.wait()
+        # What a worker that was killed itself could not end any more.
+        for noted in self.folder.glob("pid-*"):
+            pid = int(noted.read_text() or 0)
+            if pid and self.alive(pid):
+                os.kill(pid, signal.SIGKILL)
         self.assertNotIn(TOKEN, self.log.read_text())
 
     def give(self, tenant: str = "tnt_1", **desired: Any) -> None:

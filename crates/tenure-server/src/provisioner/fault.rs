@@ -41,13 +41,11 @@ pub enum Fault {
     EndpointRefusedAddress,
     /// The endpoint could not be reached, or was in trouble, until it was too late.
     EndpointUnavailable,
-    /// No class of the tenant's name is configured.
-    UnknownClass,
 }
 
 impl Fault {
     /// All of them, as the reference lists them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::ProvisionerMissing,
         Self::ProvisionerNotExecutable,
         Self::ProvisionerNotStarted,
@@ -65,7 +63,6 @@ impl Fault {
         Self::EndpointRedirects,
         Self::EndpointRefusedAddress,
         Self::EndpointUnavailable,
-        Self::UnknownClass,
     ];
 
     /// The failure of this kind, with a sentence that says what happened and what to do.
@@ -73,8 +70,8 @@ impl Fault {
         Failure {
             reason: self.reason(),
             message: Message::lossy(message),
-            // A program can be corrected while the tenant waits; a class needs a restart.
-            permanent: self == Self::UnknownClass,
+            // What is at fault can be corrected while the tenant waits.
+            permanent: false,
             retry_after: None,
         }
     }
@@ -105,6 +102,6 @@ mod tests {
             words.first().map(String::as_str),
             Some("ProvisionerMissing")
         );
-        assert_eq!(words.len(), 18);
+        assert_eq!(words.len(), 17);
     }
 }

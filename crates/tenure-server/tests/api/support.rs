@@ -13,8 +13,8 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tenure::conformance::{MemoryStore, report, room, succeeded};
 use tenure::{
-    Context, Correction, Engine, Message, Operation, Outcome, State, Store, SystemClock, Tenant,
-    TenantId, TenantRef,
+    Context, Correction, Engine, Message, Operation, Outcome, Room, State, Store, SystemClock,
+    Tenant, TenantId, TenantRef,
 };
 use tenure_server::api::{self, ApiOptions, ApiState};
 use tenure_server::ids::{IdSource, SystemIds};
@@ -126,11 +126,14 @@ impl Server {
             request_id: SystemIds.fresh(),
             message: Message::none(),
         };
+        let who = TenantRef::Id(id);
+        let found = self.store.get(&who, tenure::Freshness::Primary).await;
+        let rooms = [Room {
+            class: found.unwrap().unwrap().tenant.class,
+            ..room(Duration::from_mins(1))
+        }];
         loop {
-            let leases = self
-                .store
-                .claim("test", &[room(Duration::from_mins(1))])
-                .await;
+            let leases = self.store.claim("test", &rooms).await;
             for lease in leases.unwrap() {
                 let who = TenantRef::Id(lease.tenant);
                 let tenant = self.store.get(&who, tenure::Freshness::Primary).await;

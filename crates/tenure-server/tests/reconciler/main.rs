@@ -377,7 +377,7 @@ async fn progress_that_stands_is_history_and_the_newest_wins() {
             drop(progress.send_replace(Progress {
                 message: Message::lossy(text),
                 ..Progress::default()
-            }))
+            }));
         };
         say("one");
         say("two");
