@@ -72,6 +72,8 @@ fn assert_none(rule: &str, found: &[String]) {
 fn files_stay_small_enough_to_be_one_thought() {
     let limit = |path: &str| match path {
         "README.md" => 120,
+        // Most of it is the code map, a line for each file.
+        "ARCHITECTURE.md" => 400,
         path if path.ends_with(".md") && !path.contains('/') => 250,
         path if path.ends_with(".sql") && !path.contains("/migrations/") => 80,
         path if path.ends_with(".rs") && path.contains("/tests/") => 800,
