@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use tenure::{Actor, ClassName, Clock, Engine, Lease, PageSize, Policy, Room, Sweep};
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,6 +69,9 @@ use crate::provisioner::Provisioner;
 
 /// The longest wait for a hint that work is due: what other processes make due gives none.
 const IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a claim waits for more room while nearly all places are taken: one statement for a few.
+const BATCH_WAIT: Duration = Duration::from_millis(2);
 
 /// How often expired idempotency keys and old feed entries are taken away.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
@@ -205,8 +208,14 @@ impl Reconciler {
         let mut backoff = Backoff::default();
         // Which class is asked first, and how many had nothing in a row.
         let (mut turn, mut empty) = (0, 0);
+        let mut claimed_at = Instant::now();
         while !stop.is_cancelled() {
             self.tell(None);
+            let again_at = claimed_at + BATCH_WAIT;
+            if self.is_nearly_full() && Instant::now() < again_at {
+                self.wait(sleep_until(again_at), stop).await;
+                continue;
+            }
             let rooms = self.rooms(turn);
             if rooms.is_empty() {
                 let wait = soonest(&self.gates, Instant::now(), IDLE_MAX);
@@ -215,7 +224,7 @@ impl Reconciler {
             }
             let store = self.shared.engine.shared_store();
             // Not cut short by `stop`: what was claimed unseen would wait for its lease to run out.
-            let at = Instant::now();
+            claimed_at = Instant::now();
             match store.claim(&self.shared.holder, &rooms).await {
                 Ok(leases) => {
                     backoff.reset();
@@ -227,7 +236,7 @@ impl Reconciler {
                         0
                     };
                     for lease in leases {
-                        self.begin(lease, at);
+                        self.begin(lease, claimed_at);
                     }
                     if empty >= self.gates.len() {
                         empty = 0;
@@ -241,6 +250,10 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        self.permits.available_permits() * 4 < self.shared.options.concurrency
     }
 
     /// What there is room for, fairly shared between classes; the class of `turn` comes first.
