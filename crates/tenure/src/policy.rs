@@ -128,3 +128,23 @@ impl Default for Deadlines {
         Self::new(State::ALL.map(|state| (state, Duration::from_hours(1))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_that_came_to_rest_together_are_not_looked_at_together() {
+        let (policy, now) = (DriftPolicy::default(), Timestamp::EPOCH);
+        let mut minutes = [0_u32; 73];
+        for number in 0..10_000 {
+            let tenant = TenantId::new(uuid::Uuid::from_u128(number));
+            let wait = policy.wait(tenant, now);
+            let minute = usize::try_from(wait.as_secs() / 60).unwrap();
+            *minutes.get_mut(minute).unwrap() += 1;
+        }
+        // 24 minutes from 48 to 72 share them: about 417 each.
+        assert!(minutes.iter().all(|count| *count < 500), "{minutes:?}");
+        assert_eq!(minutes.iter().filter(|count| **count > 300).count(), 24);
+    }
+}

@@ -129,6 +129,8 @@ pub(super) enum Command {
     Waive(Waive),
     /// Wait until tenants are as they should be.
     Wait(Wait),
+    /// Follow a tenant's history, each line as it is written.
+    Watch(Watch),
     /// Bring a store's schema to this program's level.
     Migrate(Migrate),
     /// Check all that a store holds against its history, its own rules and the configuration.
@@ -322,6 +324,16 @@ pub(super) struct Wait {
     /// How long to wait, such as 90s or 5m.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub(super) timeout: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Watch {
+    /// The tenant's name or id.
+    #[arg(value_name = "NAME|ID")]
+    pub(super) who: TenantRef,
+    /// How many lines of its past to begin with.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(super) last: u64,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ mod serve;
 mod store;
 mod tenants;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -125,6 +126,7 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Accept(args) => tenants::verb(client, "accept", &args, format).await,
         Command::Waive(args) => drift::waive(client, &args, format).await,
         Command::Wait(args) => wait::run(client, &args).await,
+        Command::Watch(args) => watch::run(client, &args, format).await,
         Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor(_) => {
             unreachable!("dispatched before")
         }

@@ -191,10 +191,7 @@ fn print_history(format: Format, lines: &[Line]) -> anyhow::Result<()> {
     headings.push("MESSAGE");
     let mut table = Table::new(&headings);
     for line in lines {
-        let state = match line.from {
-            Some(from) if from != line.to => format!("{from} → {}", line.to),
-            _ => line.to.to_string(),
-        };
+        let state = state_of(line);
         let mut row = vec![
             line.revision.to_string(),
             to_the_second(line.at),
@@ -214,6 +211,14 @@ fn print_history(format: Format, lines: &[Line]) -> anyhow::Result<()> {
         table.row(row);
     }
     table.print()
+}
+
+/// The state after a line, and before it if that was another.
+pub(super) fn state_of(line: &Line) -> String {
+    match line.from {
+        Some(from) if from != line.to => format!("{from} → {}", line.to),
+        _ => line.to.to_string(),
+    }
 }
 
 pub(super) fn to_the_second(at: Timestamp) -> String {

@@ -151,6 +151,34 @@ fn p8_a_tenant_that_can_not_be_made_says_why_and_is_retried() {
 }
 
 #[test]
+fn p3_a_watched_tenant_is_followed_to_its_end() {
+    let (project, _server, url) = serving();
+    let run = |arguments: &[&str]| project.run(&[arguments, &["--server", &url]].concat());
+    let apply = ["apply", "-f", "-", "--server", &url];
+    project.run_with(&apply, MANIFEST).with(0);
+    run(&["wait", "acme", "--timeout", "100s"]).with(0);
+    let watched = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| run(&["watch", "acme", "--last", "100"]));
+        run(&["delete", "acme", "--yes"]).with(0);
+        watching.join().unwrap().with(0)
+    });
+    let reasons: Vec<_> = watched
+        .out
+        .lines()
+        .filter_map(|line| line.split("  ").nth(3))
+        .collect();
+    let expected = [
+        "Requested",
+        "ProvisioningStarted",
+        "Provisioned",
+        "DeleteRequested",
+        "Deleted",
+    ];
+    assert_eq!(reasons, expected, "{}", watched.out);
+    run(&["watch", "acme"]).with(3);
+}
+
+#[test]
 fn waiting_ends_when_its_time_is_over() {
     let (project, _server, url) = serving();
     let stuck = "name: acme\nclass: shared\ndesired: {plan: stuck}\n";

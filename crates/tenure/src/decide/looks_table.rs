@@ -276,6 +276,10 @@ fn steps_stay_when_their_operation_ends_and_go_with_a_new_generation() {
     );
     let told = changed(decide_report(&provisioning, &told, &context()));
     assert_eq!(told.tenant().steps[0].state, crate::StepState::Running);
+    assert_eq!(
+        told.line().message.as_str(),
+        "0 of 1 steps done; copy running"
+    );
     let failed = with(vec![step(crate::StepState::Failed)], fail(false));
     let failed = changed(decide_report(told.tenant(), &failed, &context()));
     assert_eq!(failed.tenant().steps[0].state, crate::StepState::Failed);

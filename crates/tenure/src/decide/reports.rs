@@ -84,12 +84,35 @@ fn mark_overdue(after: &mut Tenant, report: &Report, context: &Context) -> Optio
 
 fn progressed(tenant: &Tenant, report: &Report, message: &Message, context: &Context) -> Decision {
     let mut after = with_steps(tenant, report);
+    let told = in_steps(&after.steps);
+    // Where the provisioner says nothing else, its steps say how far it is.
+    let message = if message.is_empty() { &told } else { message };
     if tenant.message == *message && after.steps == tenant.steps {
         return already(Wake::Unchanged);
     }
     // Its line says both, should it become overdue just now.
     mark_overdue(&mut after, report, context);
     Step::new(Kind::State, "InProgress", message).lead(tenant, after, context)
+}
+
+/// How far an operation is, by its steps: `2 of 5 steps done; copy files running (40 %)`.
+fn in_steps(steps: &[crate::Step]) -> Message {
+    use crate::StepState::{Done, Running, Skipped};
+    if steps.is_empty() {
+        return Message::none();
+    }
+    let over = steps
+        .iter()
+        .filter(|step| matches!(step.state, Done | Skipped))
+        .count();
+    let mut text = format!("{over} of {} steps done", steps.len());
+    if let Some(step) = steps.iter().find(|step| step.state == Running) {
+        text = format!("{text}; {} running", step.name);
+        if let Some(percent) = step.percent {
+            text = format!("{text} ({percent} %)");
+        }
+    }
+    Message::lossy(&text)
 }
 
 /// The tenant with the steps that a report brings, if it is about what is wanted now.
