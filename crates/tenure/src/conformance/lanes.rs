@@ -337,7 +337,8 @@ pub async fn a_lease_that_ends_by_itself_keeps_its_lane(factory: &dyn Factory) {
     let renewed = setup.store.renew(&lease, short).await.unwrap().unwrap();
     assert!(renewed.routine);
     // Now someone waits, and the worker that holds it dies.
-    setup.command(&check, &patch("n", 1)).await;
+    let change = setup.change(&check, &patch("n", 1));
+    setup.write(&change.with_wake(Wake::After(HOUR))).await;
     setup.pass(short).await;
     let leases = claim(&setup, &[room_of(ClassName::default(), 9, 0)]).await;
     assert_eq!(tenants(&leases), [check.id]);
