@@ -13,6 +13,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod ids;
+pub mod kit;
 pub mod manifest;
 pub mod open;
 pub mod provisioner;

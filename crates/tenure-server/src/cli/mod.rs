@@ -14,6 +14,7 @@ mod error;
 mod logs;
 mod output;
 mod progress;
+mod provisioner;
 mod serve;
 mod store;
 mod tenants;
@@ -25,7 +26,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tenure::Actor;
 
-use self::args::{Cli, Command, Global};
+use self::args::{Cli, Command, Global, Provisioner};
 use self::store::Local;
 use crate::up;
 
@@ -81,6 +82,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Migrate(args) => admin::migrate(&global, &args).await,
         Command::Doctor => admin::doctor(&global).await,
+        Command::Provisioner(Provisioner::Test(args)) => {
+            provisioner::test(args, global.output).await
+        }
         command => match &global.store {
             None => {
                 let client = Client::server(&global.server, actor(&global))?;
@@ -113,9 +117,11 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Hold(args) => tenants::verb(client, "hold", &args, format).await,
         Command::Release(args) => tenants::verb(client, "release", &args, format).await,
         Command::Wait(args) => wait::run(client, &args).await,
-        Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor => {
-            unreachable!("dispatched before")
-        }
+        Command::Serve(_)
+        | Command::Up(_)
+        | Command::Migrate(_)
+        | Command::Doctor
+        | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }
 
