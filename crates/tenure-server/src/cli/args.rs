@@ -142,7 +142,12 @@ pub(super) struct ProvisionerTest {
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub(super) http: Option<String>,
     /// The file with the endpoint's signing secret, whsec_…
-    #[arg(long, value_name = "FILE", requires = "http")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "http",
+        conflicts_with = "command"
+    )]
     pub(super) signing_secret_file: Option<PathBuf>,
     /// The class that tenants are said to have.
     #[arg(long, value_name = "NAME", default_value = "default")]
@@ -153,8 +158,8 @@ pub(super) struct ProvisionerTest {
     /// Something else that may be wanted of it; if absent, changes only suspend it.
     #[arg(long, value_name = "FILE")]
     pub(super) changed: Option<PathBuf>,
-    /// A command that alters what the tenant of TENURE_TENANT_NAME and TENURE_TENANT_ID has. It is
-    /// split as a shell does, but no shell runs it; or give it again for each argument.
+    /// A command that alters what a tenant has; its environment says which, as the reference tells.
+    /// It is split as a shell does, but no shell runs it; or give it again for each argument.
     #[arg(long, value_name = "CMD", allow_hyphen_values = true)]
     pub(super) tamper: Vec<String>,
     /// A variable of the program's environment, as `env` of a class has it, and of --tamper's.

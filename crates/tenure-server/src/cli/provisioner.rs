@@ -41,7 +41,7 @@ pub(super) async fn test(args: ProvisionerTest, format: Format) -> anyhow::Resul
     verdict(&report)
 }
 
-fn told(event: Event<'_>) {
+fn told(event: &Event<'_>) {
     match event {
         Event::Begun(case) => tell(format_args!("{case} …")),
         Event::Ended(done) => {
@@ -122,26 +122,19 @@ fn asked(args: ProvisionerTest) -> anyhow::Result<Asked> {
     let deadline = Duration::from_secs(args.deadline);
     let env: BTreeMap<String, String> = args.env.into_iter().collect();
     let tamper = tamper(&args.tamper, &env, deadline)?;
-    let target = match args.http {
-        Some(url) => {
-            let signing_secret = args
-                .signing_secret_file
-                .as_deref()
-                .map(signing_secret)
-                .transpose()?;
-            Target::http(HttpOptions {
-                url,
-                signing_secret,
-                deadline,
-                allow_private_addresses: true,
-                ca_file: None,
-                secrets: SecretSources::default(),
-            })
-        }
-        None => {
-            let folder = std::env::current_dir().context("can't tell which folder this is")?;
-            Target::exec(&args.command, &folder, env, deadline)
-        }
+    let target = if let Some(url) = args.http {
+        let signing_secret = args.signing_secret_file.as_deref();
+        Target::http(HttpOptions {
+            url,
+            signing_secret: signing_secret.map(signing_secret_of).transpose()?,
+            deadline,
+            allow_private_addresses: true,
+            ca_file: None,
+            secrets: SecretSources::default(),
+        })
+    } else {
+        let folder = std::env::current_dir().context("can't tell which folder this is")?;
+        Target::exec(&args.command, &folder, env, deadline)
     };
     let target = target.map_err(|error| usage(error.to_string()))?;
     let document = |file: &Option<_>| file.as_deref().map(document).transpose();
@@ -180,7 +173,7 @@ fn tamper(
     }))
 }
 
-fn signing_secret(file: &Path) -> Result<SigningSecret, Failed> {
+fn signing_secret_of(file: &Path) -> Result<SigningSecret, Failed> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| usage(format!("can't read {}: {error}", file.display())))?;
     SigningSecret::parse(text.trim_end())

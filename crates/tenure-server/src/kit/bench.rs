@@ -1,7 +1,7 @@
 //! Where a case works: asks the provisioner, and knows what must be destroyed in the end.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tenure::{Fence, Operation, Tenant, TenantId};
@@ -105,34 +105,36 @@ impl<'a> Bench<'a> {
     /// Notes that an operation begins; says whether something of the tenant was there, and the highest
     /// fence before.
     pub(super) fn begin(&self, call: &Call) -> (bool, u64) {
-        let mut made = self.made();
-        let made = made.entry(call.tenant.id).or_insert_with(|| Made {
-            tenant: call.tenant.clone(),
-            fence: 0,
-            is_there: false,
-        });
-        let before = (made.is_there, made.fence);
-        made.is_there |= call.operation == Operation::Apply;
-        made.fence = made.fence.max(call.fence.get());
-        before
+        self.with_made(|made| {
+            let made = made.entry(call.tenant.id).or_insert_with(|| Made {
+                tenant: call.tenant.clone(),
+                fence: 0,
+                is_there: false,
+            });
+            let before = (made.is_there, made.fence);
+            made.is_there |= call.operation == Operation::Apply;
+            made.fence = made.fence.max(call.fence.get());
+            before
+        })
     }
 
     fn end(&self, call: &Call, answer: &Answer, (was_there, fence): (bool, u64)) {
-        let mut made = self.made();
-        let Some(made) = made.get_mut(&call.tenant.id) else {
-            return;
-        };
-        match answer {
-            Answer::Done { .. } if call.operation == Operation::Destroy => made.is_there = false,
+        let is_there = match answer {
+            Answer::Done { .. } if call.operation == Operation::Destroy => false,
             // It came too late, and was refused.
-            Answer::Failed(_) if call.fence.get() < fence => made.is_there = was_there,
-            _ => {}
-        }
+            Answer::Failed(_) if call.fence.get() < fence => was_there,
+            _ => return,
+        };
+        self.with_made(|made| {
+            if let Some(made) = made.get_mut(&call.tenant.id) {
+                made.is_there = is_there;
+            }
+        });
     }
 
     /// Destroys what is there still; says what could not be destroyed.
     pub(super) async fn clear(self) -> Vec<String> {
-        let made = std::mem::take(&mut *self.made());
+        let made = self.with_made(std::mem::take);
         let mut left = Vec::new();
         for (id, made) in made.into_iter().filter(|(_, made)| made.is_there) {
             let call = Call {
@@ -153,9 +155,9 @@ impl<'a> Bench<'a> {
         left
     }
 
-    fn made(&self) -> MutexGuard<'_, BTreeMap<TenantId, Made>> {
+    fn with_made<T>(&self, work: impl FnOnce(&mut BTreeMap<TenantId, Made>) -> T) -> T {
         // Nothing that holds the lock can panic half-way.
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+        work(&mut self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

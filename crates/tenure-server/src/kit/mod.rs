@@ -73,7 +73,7 @@ pub enum Event<'a> {
 pub async fn run(
     asked: &Asked,
     stop: &CancellationToken,
-    mut tell: impl FnMut(Event<'_>) + Send,
+    mut tell: impl FnMut(&Event<'_>) + Send,
 ) -> Report {
     let mut report = Report::default();
     for case in Case::ALL {
@@ -81,7 +81,7 @@ pub async fn run(
         if !is_asked || stop.is_cancelled() {
             continue;
         }
-        tell(Event::Begun(case));
+        tell(&Event::Begun(case));
         let bench = Bench::new(asked, stop.clone());
         let began = Instant::now();
         let ended = cases::run(case, &bench).await;
@@ -91,8 +91,8 @@ pub async fn run(
             report.left.extend(left);
             continue;
         }
-        let done = CaseReport::new(case, took, ended, left);
-        tell(Event::Ended(&done));
+        let done = CaseReport::new(case, took, ended, &left);
+        tell(&Event::Ended(&done));
         report.push(done);
     }
     report.is_whole = !stop.is_cancelled();

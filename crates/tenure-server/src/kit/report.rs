@@ -65,7 +65,7 @@ impl CaseReport {
         case: Case,
         took: Duration,
         ended: Result<String, Ended>,
-        left: Vec<String>,
+        left: &[String],
     ) -> Self {
         let (verdict, mut note, mut failure) = match ended {
             Ok(note) => (Verdict::Ok, note, None),

@@ -183,7 +183,7 @@ fn what_can_not_work_is_refused_before_anything_runs() {
         (&["--tamper", "sh 'x"], "a quote that does not end"),
         (&["--env", "X"], "must be NAME=VALUE"),
         (&["--kills", "0"], "0 is not in 1..=1000"),
-        (&["--signing-secret-file", "x"], "--http"),
+        (&["--signing-secret-file", "x"], "cannot be used with"),
     ] {
         let ended = typed(&scene, "", options).output().unwrap();
         let err = String::from_utf8(ended.stderr).unwrap();

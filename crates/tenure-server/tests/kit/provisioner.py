@@ -47,7 +47,7 @@ def turn(request, path):
         seen = read(STATE / f"{name}.fence", 0)
         is_careless = (FLAW == "ignores-old-fences" and operation == "apply" and path.exists()
                        or FLAW == "ignores-fences")
-        if fence < seen and not is_careless:
+        if (fence < seen or FLAW == "refuses-equals" and fence == seen) and not is_careless:
             permanent = FLAW == "refuses-for-ever" and path.exists()
             raise Refused("StaleFence", f"fence {seen} was seen", permanent)
         write(STATE / f"{name}.fence", fence)

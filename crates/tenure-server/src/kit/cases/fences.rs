@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure::{Operation, Tenant};
 
 use super::kills::Undisturbed;
-use super::repeats::only_running;
+use super::repeats::{blind_spot, tells_apart};
 use crate::kit::bench::{Bench, Ended};
 use crate::kit::cut;
 use crate::kit::rules::{self, Rule};
@@ -14,7 +14,7 @@ use crate::kit::subject::{Subject, agrees, did, other};
 use crate::provisioner::{Answer, Call, Fault};
 
 /// How long one that stands still may keep another from its turn.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// How often Tenure would try again in the place of the kit.
 const TRIES_MAX: u32 = 3;
@@ -54,7 +54,7 @@ pub(super) async fn stale(bench: &Bench<'_>) -> Result<String, Ended> {
     let rule = rules::FENCED;
     let mut subject = Subject::new(bench);
     let call = subject.under(Operation::Apply, 3);
-    subject.must(&call, "of a new tenant", rules::MADE).await?;
+    let first = subject.must(&call, "of a new tenant", rules::MADE).await?;
     let late_apply = subject.under(Operation::Apply, 4);
     let late_destroy = subject.under(Operation::Destroy, 4);
     subject.want(other(bench));
@@ -71,7 +71,7 @@ pub(super) async fn stale(bench: &Bench<'_>) -> Result<String, Ended> {
         let after = subject.observe(&format!("after {what}"), rule).await?;
         unchanged(&before, &after.sight(&wanted), &what, rule)?;
     }
-    notes.push(only_running(bench));
+    notes.push(blind_spot(bench, &first));
     notes.retain(|note| !note.is_empty());
     notes.dedup();
     Ok(notes.join("; "))
@@ -110,12 +110,16 @@ pub(super) async fn late(bench: &Bench<'_>) -> Result<String, Ended> {
 
 pub(super) async fn two_at_once(bench: &Bench<'_>) -> Result<String, Ended> {
     let undisturbed = Undisturbed::measure(bench).await?;
+    let note = blind_spot(bench, &undisturbed.seen);
+    if !tells_apart(bench, &undisturbed.seen) {
+        return Err(Ended::Skipped(note));
+    }
     for quarter in 0..4 {
         let moment = undisturbed.took * quarter / 4;
         let wait = (undisturbed.took * 2).max(PAUSE_MIN);
         race(bench, moment, wait, quarter % 2 == 1).await?;
     }
-    Ok(only_running(bench))
+    Ok(note)
 }
 
 /// Two applies at once, on a new tenant or on one that is there.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::kit::bench::{Bench, Ended};
 use crate::kit::cut;
 use crate::kit::rules;
-use crate::kit::sight::Sight;
+use crate::kit::sight::{Seen, Sight};
 use crate::kit::subject::Subject;
 
 /// Most lines that are tried: whoever tells more tells of the same kind of thing.
@@ -17,6 +17,7 @@ const LINES_MAX: usize = 20;
 /// How an apply of a new tenant goes if nobody disturbs it.
 pub(super) struct Undisturbed {
     pub(super) took: Duration,
+    pub(super) seen: Seen,
     sight: Sight,
 }
 
@@ -30,6 +31,7 @@ impl Undisturbed {
         Ok(Self {
             took,
             sight: seen.sight(&subject.wanted()),
+            seen,
         })
     }
 

@@ -4,7 +4,7 @@ use tenure::Operation;
 
 use crate::kit::bench::{Bench, Ended};
 use crate::kit::rules;
-use crate::kit::sight::{Wanted, described, wanted_paths};
+use crate::kit::sight::{Seen, Wanted, described, wanted_paths};
 use crate::kit::subject::{Subject, agrees, did, other};
 use crate::provisioner::Answer;
 
@@ -41,20 +41,23 @@ pub(super) async fn apply(bench: &Bench<'_>) -> Result<String, Ended> {
 }
 
 pub(super) async fn apply_again(bench: &Bench<'_>) -> Result<String, Ended> {
+    let rule = rules::AGAIN;
     let mut subject = Subject::new(bench);
     let before = subject.apply("of a new tenant", rules::MADE).await?;
-    let when = "again, with nothing new";
-    let after = subject.apply(when, rules::AGAIN).await?;
-    if before != after {
-        let came = format!("first {}; then {}", before.shown(), after.shown());
-        return Err(rules::AGAIN.breach(format!("apply twice, {when}"), came));
+    let call = subject.next(Operation::Apply);
+    for when in ["again, with nothing new", "once more, under the same fence"] {
+        let after = subject.must(&call, when, rule).await?;
+        if before != after {
+            let came = format!("first {}; then {}", before.shown(), after.shown());
+            return Err(rule.breach(did(&call, when), came));
+        }
     }
     Ok(String::new())
 }
 
 pub(super) async fn change(bench: &Bench<'_>) -> Result<String, Ended> {
     let mut subject = Subject::new(bench);
-    subject.apply("of a new tenant", rules::MADE).await?;
+    let before = subject.apply("of a new tenant", rules::MADE).await?;
     subject.want(other(bench));
     subject.apply("with a change", rules::TRUE).await?;
     let seen = subject.observe("after the change", rules::LOOKS).await?;
@@ -63,15 +66,25 @@ pub(super) async fn change(bench: &Bench<'_>) -> Result<String, Ended> {
         let did = "observe after an apply with a change was done";
         return Err(rules::TRUE.breach(did, contradictions.join("; ")));
     }
-    Ok(only_running(bench))
+    Ok(blind_spot(bench, &before))
 }
 
-/// What to say where only `running` could be changed.
-pub(super) fn only_running(bench: &Bench<'_>) -> String {
+/// What to say where little or nothing tells a change, by what is seen without it.
+pub(super) fn blind_spot(bench: &Bench<'_>, before: &Seen) -> String {
+    if !tells_apart(bench, before) {
+        return "nothing that is reported tells of the change; report what --changed changes, or \
+                observed.running"
+            .to_owned();
+    }
     match bench.asked.changed {
         Some(_) => String::new(),
         None => "only running was changed; --changed FILE changes more".to_owned(),
     }
+}
+
+/// Whether what is reported would show that a change did not come into force.
+pub(super) fn tells_apart(bench: &Bench<'_>, before: &Seen) -> bool {
+    !before.contradictions(&other(bench)).is_empty()
 }
 
 pub(super) async fn suspend(bench: &Bench<'_>) -> Result<String, Ended> {

@@ -19,7 +19,9 @@ const REFUSALS: [Fault; 3] = [
 pub(super) async fn run(bench: &Bench<'_>) -> Result<String, Ended> {
     let mut subject = Subject::new(bench);
     let call = subject.next(Operation::Apply);
-    let answer = bench.ask_altered(&call, with_unknown_fields).await?;
+    let answer = bench
+        .ask_altered(&call, |request| with_unknown_fields(&request))
+        .await?;
     let when = "with unknown fields in the request and in its tenant";
     let Answer::Done { .. } = &answer else {
         return Err(rules::PASSES_OVER.breach(did(&call, when), described(&answer)));
@@ -33,7 +35,9 @@ pub(super) async fn run(bench: &Bench<'_>) -> Result<String, Ended> {
     let mut later = subject.clone();
     later.want(other(bench));
     let call = later.next(Operation::Apply);
-    let answer = bench.ask_altered(&call, of_an_unknown_contract).await?;
+    let answer = bench
+        .ask_altered(&call, |request| of_an_unknown_contract(&request))
+        .await?;
     let when = "by the contract tenure.provisioner/v999";
     let is_refused = match &answer {
         Answer::Failed(failure) => {
@@ -58,8 +62,8 @@ pub(super) async fn run(bench: &Bench<'_>) -> Result<String, Ended> {
     Ok(String::new())
 }
 
-fn altered(request: Vec<u8>, alter: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
-    let Ok(mut object) = serde_json::from_slice(&request) else {
+fn altered(request: &[u8], alter: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
+    let Ok(mut object) = serde_json::from_slice(request) else {
         unreachable!("a request is an object")
     };
     alter(&mut object);
@@ -68,7 +72,7 @@ fn altered(request: Vec<u8>, alter: impl FnOnce(&mut Map<String, Value>)) -> Vec
     line
 }
 
-fn with_unknown_fields(request: Vec<u8>) -> Vec<u8> {
+fn with_unknown_fields(request: &[u8]) -> Vec<u8> {
     altered(request, |object| {
         let unknown = json!({"of": ["a", "later", "version"]});
         if let Some(Value::Object(tenant)) = object.get_mut("tenant") {
@@ -78,7 +82,7 @@ fn with_unknown_fields(request: Vec<u8>) -> Vec<u8> {
     })
 }
 
-fn of_an_unknown_contract(request: Vec<u8>) -> Vec<u8> {
+fn of_an_unknown_contract(request: &[u8]) -> Vec<u8> {
     altered(request, |object| {
         object.insert(
             "contract".to_owned(),
@@ -95,13 +99,13 @@ mod tests {
     fn requests_are_altered_in_one_place() {
         let request = br#"{"contract":"tenure.provisioner/v1","tenant":{"id":"t"},"fence":1}"#;
         let read = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).unwrap();
-        let more = read(with_unknown_fields(request.to_vec()));
+        let more = read(with_unknown_fields(request));
         assert!(more["kit_unknown"].is_object() && more["tenant"]["kit_unknown"].is_object());
         assert_eq!(
             (&more["tenant"]["id"], &more["fence"]),
             (&json!("t"), &json!(1))
         );
-        let other = read(of_an_unknown_contract(request.to_vec()));
+        let other = read(of_an_unknown_contract(request));
         assert_eq!(other["contract"], "tenure.provisioner/v999");
         assert_eq!(other["tenant"], json!({"id": "t"}));
     }
