@@ -14,6 +14,7 @@ pub mod classes;
 pub mod cli;
 pub mod config;
 pub mod ids;
+pub mod kit;
 pub mod manifest;
 pub mod open;
 pub mod provisioner;

@@ -133,7 +133,7 @@ async fn open_ready(url: &str) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 /// Returns at the first Ctrl-C or SIGTERM from now on.
-async fn signalled() {
+pub(crate) async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
 
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {

@@ -9,6 +9,8 @@ use tenure::{
     Timestamp,
 };
 
+use crate::kit::Case;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it is so
@@ -135,6 +137,68 @@ pub(super) enum Command {
     Migrate(Migrate),
     /// Check all that a store holds against its history, its own rules and the configuration.
     Doctor(Doctor),
+    /// Work on provisioners.
+    #[command(subcommand)]
+    Provisioner(Provisioner),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Provisioner {
+    /// Prove that a provisioner keeps the contract: runs it through repeats, kills and late calls.
+    Test(ProvisionerTest),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProvisionerTest {
+    /// The program and its arguments, as `exec` of a class has them; run in this folder.
+    #[arg(last = true, value_name = "CMD", required_unless_present = "http")]
+    pub(super) command: Vec<String>,
+    /// An endpoint instead; it may be at a private address.
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub(super) http: Option<String>,
+    /// The file with the endpoint's signing secret, whsec_…
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "http",
+        conflicts_with = "command"
+    )]
+    pub(super) signing_secret_file: Option<PathBuf>,
+    /// The class that tenants are said to have.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(super) class: ClassName,
+    /// What is wanted of a tenant, as a JSON or YAML object; {} if absent.
+    #[arg(long, value_name = "FILE")]
+    pub(super) desired: Option<PathBuf>,
+    /// Something else that may be wanted of it; if absent, changes only suspend it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) changed: Option<PathBuf>,
+    /// A command that alters what a tenant has; its environment says which, as the reference tells.
+    /// It is split as a shell does, but no shell runs it; or give it again for each argument.
+    #[arg(long, value_name = "CMD", allow_hyphen_values = true)]
+    pub(super) tamper: Vec<String>,
+    /// A variable of the program's environment, as `env` of a class has it, and of --tamper's.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(super) env: Vec<(String, String)>,
+    /// How long one operation may take.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(super) deadline: u64,
+    /// At how many moments an apply is killed.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=1_000)
+    )]
+    pub(super) kills: u32,
+    /// Only these cases.
+    #[arg(long, value_enum, value_name = "CASE", value_delimiter = ',')]
+    pub(super) only: Vec<Case>,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +432,14 @@ fn until(text: &str) -> Result<Until, String> {
     length.map(Until::For).ok_or_else(|| {
         "must be a time such as 2026-12-01T00:00:00Z, a length such as 2h or 3d, or now".to_owned()
     })
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| "must be NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn revision(text: &str) -> Result<Revision, String> {

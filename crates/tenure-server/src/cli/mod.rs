@@ -17,6 +17,7 @@ mod explain;
 mod logs;
 mod output;
 mod progress;
+mod provisioner;
 mod serve;
 mod store;
 mod tenants;
@@ -29,7 +30,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tenure::Actor;
 
-use self::args::{Cli, Command, Global};
+use self::args::{Cli, Command, Global, Provisioner};
 use self::store::{Local, configured};
 use crate::up;
 
@@ -85,6 +86,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Migrate(args) => admin::migrate(&global, &args).await,
         Command::Doctor(args) => doctor::run(&global, &args).await,
+        Command::Provisioner(Provisioner::Test(args)) => {
+            provisioner::test(args, global.output).await
+        }
         command => match &global.store {
             None => {
                 let client = Client::server(&global.server, actor(&global))?;
@@ -127,9 +131,11 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Waive(args) => drift::waive(client, &args, format).await,
         Command::Wait(args) => wait::run(client, &args).await,
         Command::Watch(args) => watch::run(client, &args, format).await,
-        Command::Serve(_) | Command::Up(_) | Command::Migrate(_) | Command::Doctor(_) => {
-            unreachable!("dispatched before")
-        }
+        Command::Serve(_)
+        | Command::Up(_)
+        | Command::Migrate(_)
+        | Command::Doctor(_)
+        | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }
 

@@ -31,6 +31,7 @@ use crate::classes::Classes;
 pub use self::class::{Breaker, Class};
 pub use self::keys::nearest;
 pub use self::transport::{Exec, Http, Transport};
+pub(crate) use self::transport::{inherited, resolve_program};
 pub use self::worker::Worker;
 
 /// The name of the file.

@@ -194,13 +194,14 @@ fn http_of(text: &str, class: &mut FileClass, folder: &Path) -> Result<Http, Bro
     })
 }
 
-fn inherited() -> BTreeMap<String, OsString> {
+/// What a provisioner gets of the server's environment.
+pub(crate) fn inherited() -> BTreeMap<String, OsString> {
     let value = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
     INHERITED.into_iter().filter_map(value).collect()
 }
 
 /// A path is relative to the file; a bare name is for `PATH` to find.
-fn resolve_program(program: &str, folder: &Path) -> PathBuf {
+pub(crate) fn resolve_program(program: &str, folder: &Path) -> PathBuf {
     if program.contains('/') {
         folder.join(program)
     } else {

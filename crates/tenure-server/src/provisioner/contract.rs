@@ -43,7 +43,7 @@ struct RequestTenant<'a> {
 }
 
 /// The request, as one line. `desired` is the tenant's, with its secrets in place.
-pub(super) fn request(call: &Call, desired: &Value) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn request(call: &Call, desired: &Value) -> Result<Vec<u8>, serde_json::Error> {
     let tenant = &call.tenant;
     let mut line = serde_json::to_vec(&Request {
         contract: CONTRACT,

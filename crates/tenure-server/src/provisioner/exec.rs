@@ -5,23 +5,24 @@
 //! contract, and also when all went well, for what it leaves in the background belongs to no one.
 
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::group::Group;
 use super::reading::{OUTPUT_MAX, Reading};
 use super::tail::Tail;
 use super::{
-    Answer, Call, Failure, Fault, Progress, Provisioner, SecretSources, contract, secrets, strays,
+    Alter, Answer, Call, Failure, Fault, Progress, Provisioner, SecretSources, contract, secrets,
+    unaltered,
 };
 use crate::config::Exec;
 
@@ -62,24 +63,9 @@ impl ExecProvisioner {
         Self { secrets, ..self }
     }
 
-    fn spawn(&self, operation_id: &str) -> Result<Group, Failure> {
-        let exec = &self.exec;
-        let child = Command::new(&exec.program)
-            .args(&exec.arguments)
-            .current_dir(&exec.folder)
-            .env_clear()
-            .envs(&exec.environment)
-            .env(strays::MARK, operation_id)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| self.not_started(&error))?;
-        let id = child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        Ok(Group { child, id })
+    /// What is run.
+    pub(crate) const fn exec(&self) -> &Exec {
+        &self.exec
     }
 
     fn not_started(&self, error: &io::Error) -> Failure {
@@ -122,6 +108,19 @@ impl Provisioner for ExecProvisioner {
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer {
+        self.run_altered(call, unaltered, progress, stop).await
+    }
+}
+
+impl ExecProvisioner {
+    /// As [`Provisioner::run`], with a request that is altered on its way.
+    pub(crate) async fn run_altered(
+        &self,
+        call: &Call,
+        alter: Alter,
+        progress: &watch::Sender<Progress>,
+        stop: &CancellationToken,
+    ) -> Answer {
         let operation_id = call.operation_id();
         let resolved = match secrets::resolve_document(&call.tenant.desired, &self.secrets).await {
             Ok(resolved) => resolved,
@@ -129,12 +128,12 @@ impl Provisioner for ExecProvisioner {
         };
         let redactor = Arc::new(resolved.redactor);
         let request = match contract::request(call, &resolved.desired) {
-            Ok(request) => request,
+            Ok(request) => alter(request),
             Err(error) => return Answer::Failed(Fault::AnswerRefused.failure(&error.to_string())),
         };
-        let mut group = match self.spawn(&operation_id) {
+        let mut group = match Group::start(&self.exec, &operation_id) {
             Ok(group) => group,
-            Err(failure) => return Answer::Failed(failure),
+            Err(error) => return Answer::Failed(self.not_started(&error)),
         };
         let (faulted, mut fault) = oneshot::channel();
         let asking = group
@@ -247,42 +246,5 @@ fn exited(status: &io::Result<ExitStatus>, answer: Option<Answer>, said: &str) -
         _ => Answer::Failed(Fault::ProvisionerCrashed.failure(&format!(
             "the provisioner ended with {status}{said}; correct what it says, it is tried again by itself"
         ))),
-    }
-}
-
-/// A program and all that it started, as long as that stays in its group.
-struct Group {
-    child: Child,
-    /// The group's number, which is the program's; `None` once it is killed.
-    id: Option<Pid>,
-}
-
-impl Group {
-    /// Kills whatever still runs, waits for the program to be gone, and looks for strays.
-    async fn end(&mut self, operation_id: String) {
-        self.kill();
-        if let Err(error) = self.child.wait().await {
-            tracing::warn!(%error, "a provisioner that was killed could not be waited for");
-        }
-        let looked = tokio::task::spawn_blocking(move || strays::kill(&operation_id)).await;
-        if let Err(error) = looked {
-            tracing::warn!(%error, "a provisioner's strays could not be looked for");
-        }
-    }
-
-    /// The program may have ended just now. Its number is not given to another process before the
-    /// system has used all others, and not at all while a member of the group is left.
-    fn kill(&mut self) {
-        if let Some(id) = self.id.take() {
-            // No such group: all of it has ended by itself.
-            let _: rustix::io::Result<()> = kill_process_group(id, Signal::KILL);
-        }
-    }
-}
-
-/// For a run whose future is dropped: nothing survives it, and the runtime reaps what is killed.
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
     }
 }

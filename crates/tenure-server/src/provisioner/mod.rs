@@ -14,6 +14,7 @@
 mod contract;
 mod exec;
 mod fault;
+mod group;
 mod http;
 mod reading;
 mod redact;
@@ -29,10 +30,13 @@ use tenure::{Document, Fence, Message, Operation, Reason, Step, Tenant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use contract::request;
 pub use contract::{ANSWER_SCHEMA, CONTRACT, REQUEST_SCHEMA};
 pub use exec::ExecProvisioner;
 pub use fault::Fault;
+pub(crate) use group::Group;
 pub use http::{HttpOptions, HttpProvisioner, SigningSecret};
+pub(crate) use reading::OUTPUT_MAX;
 pub use secrets::SecretSources;
 
 /// Runs operations.
@@ -70,6 +74,14 @@ impl Call {
             self.tenant.id, self.tenant.generation, self.fence
         )
     }
+}
+
+/// Alters a request on its way: for trying what a provisioner does with it.
+pub(crate) type Alter = fn(Vec<u8>) -> Vec<u8>;
+
+/// The request as it is.
+const fn unaltered(request: Vec<u8>) -> Vec<u8> {
+    request
 }
 
 /// How far a run is.

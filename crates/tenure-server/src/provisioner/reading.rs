@@ -17,7 +17,7 @@ use super::{Answer, CONTRACT, Failure, Fault, Progress};
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// Most bytes that a provisioner may say: room for any answer that could be recorded.
-pub(super) const OUTPUT_MAX: u64 = 1024 * 1024;
+pub(crate) const OUTPUT_MAX: u64 = 1024 * 1024;
 
 /// How much of a line that is no JSON goes into the message that says so.
 const SHOWN: usize = 80;

@@ -259,9 +259,11 @@ async fn report_and_release(setup: &Setup, point: &Point) {
     assert_eq!(setup.history(acme.id).await.len(), 3);
     let work = setup.work(acme.id).await;
     assert_eq!(
-        (work.holder, work.lease_until, work.due_at),
-        (None, None, None)
+        (work.holder, work.lease_until, work.routine),
+        (None, None, true),
+        "only a routine look is planned"
     );
+    assert!(work.due_at.is_some());
     // The lease has ended with it, so sending it later still has no effect.
     let late = send().await;
     assert!(!matches!(late, Ok(Reported::Written(_))), "{late:?}");

@@ -23,7 +23,8 @@ use self::address::PublicOnly;
 use self::send::Send;
 use super::reading::Reading;
 use super::{
-    Answer, Call, Failure, Fault, Progress, Provisioner, SecretSources, contract, secrets,
+    Alter, Answer, Call, Failure, Fault, Progress, Provisioner, SecretSources, contract, secrets,
+    unaltered,
 };
 
 /// How long one try may take to connect, so that the next address, or try, has its turn.
@@ -157,15 +158,35 @@ impl HttpProvisioner {
         })
     }
 
+    /// As [`Provisioner::run`], with a request that is altered on its way.
+    pub(crate) async fn run_altered(
+        &self,
+        call: &Call,
+        alter: Alter,
+        progress: &watch::Sender<Progress>,
+        stop: &CancellationToken,
+    ) -> Answer {
+        let until = Instant::now() + self.deadline;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Answer::Stopped,
+            answer = timeout_at(until, self.send(call, alter, progress, until)) => {
+                answer.unwrap_or_else(|_elapsed| Answer::Failed(self.late()))
+            }
+        }
+    }
+
     async fn send(
         &self,
         call: &Call,
+        alter: Alter,
         progress: &watch::Sender<Progress>,
         until: Instant,
     ) -> Answer {
         let sent = async {
             let resolved = secrets::resolve_document(&call.tenant.desired, &self.secrets).await?;
             let body = contract::request(call, &resolved.desired)
+                .map(alter)
                 .map_err(|error| Fault::AnswerRefused.failure(&error.to_string()))?;
             let reading = Reading::new(call.operation_id(), Arc::new(resolved.redactor));
             Send::new(self, call, body, reading, progress)
@@ -204,14 +225,7 @@ impl Provisioner for HttpProvisioner {
         progress: &watch::Sender<Progress>,
         stop: &CancellationToken,
     ) -> Answer {
-        let until = Instant::now() + self.deadline;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Answer::Stopped,
-            answer = timeout_at(until, self.send(call, progress, until)) => {
-                answer.unwrap_or_else(|_elapsed| Answer::Failed(self.late()))
-            }
-        }
+        self.run_altered(call, unaltered, progress, stop).await
     }
 }
 
