@@ -18,6 +18,7 @@ pub mod kit;
 pub mod manifest;
 pub mod open;
 pub mod provisioner;
+pub mod pull;
 pub mod reconciler;
 mod runners;
 pub mod server;

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, ApiOptions, ApiState};
 use crate::config::Config;
+use crate::pull::Pull;
 use crate::reconciler::{Board, Reconciler};
 use crate::server::{self, ConnectionLimits};
 use crate::{cli, open, runners};
@@ -41,16 +42,19 @@ impl Service {
         let options = runners::options(config, board.clone())?;
         let store = open_ready(&config.store).await?;
         let engine = Engine::with_rules(Arc::clone(&store), config.rules());
-        let classes = config.classes.keys().cloned().collect();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (clock, ids) = (Arc::clone(&options.clock), Arc::clone(&options.ids));
+        let pull = Pull::new(engine.clone(), config, (clock, ids), board.clone())?;
         let api = ApiState::new(
             engine.clone(),
             ApiOptions {
-                classes,
+                classes: config.classes.keys().cloned().collect(),
                 board,
+                pull: Some(Arc::new(pull)),
+                stop: stop.clone(),
                 ..ApiOptions::default()
             },
         );
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let serving = server::serve(
             listener,
             api::router(api.clone()),

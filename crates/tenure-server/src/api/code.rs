@@ -21,6 +21,7 @@ pub enum Code {
     MethodNotAllowed,
     HostNotAllowed,
     OriginNotAllowed,
+    Unauthorized,
     TenantNotFound,
     RevisionNotFound,
     TenantExists,
@@ -32,6 +33,8 @@ pub enum Code {
     UnknownClass,
     SchemaViolation,
     ReportOutOfOrder,
+    LeaseLost,
+    AnswerInvalid,
     RevisionConflict,
     IdempotencyKeyReused,
     CursorInvalid,
@@ -53,7 +56,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
@@ -63,6 +66,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
+        Self::Unauthorized,
         Self::TenantNotFound,
         Self::RevisionNotFound,
         Self::TenantExists,
@@ -74,6 +78,8 @@ impl Code {
         Self::UnknownClass,
         Self::SchemaViolation,
         Self::ReportOutOfOrder,
+        Self::LeaseLost,
+        Self::AnswerInvalid,
         Self::RevisionConflict,
         Self::IdempotencyKeyReused,
         Self::CursorInvalid,
@@ -109,6 +115,7 @@ impl Code {
             Self::MethodNotAllowed => ("method_not_allowed", 405, "The route has no such method"),
             Self::HostNotAllowed => ("host_not_allowed", 421, "The host is not this server's"),
             Self::OriginNotAllowed => ("origin_not_allowed", 403, "Another site's page asks"),
+            Self::Unauthorized => ("unauthorized", 401, "Nobody known asks"),
             Self::TenantNotFound => ("tenant_not_found", 404, "There is no such tenant"),
             Self::RevisionNotFound => ("revision_not_found", 404, "The tenant was not there then"),
             Self::TenantExists => ("tenant_exists", 409, "The tenant exists already"),
@@ -120,6 +127,8 @@ impl Code {
             Self::UnknownClass => ("unknown_class", 422, "There is no such class"),
             Self::SchemaViolation => ("schema_violation", 422, "The class asks for something else"),
             Self::ReportOutOfOrder => ("report_out_of_order", 409, "The report does not fit"),
+            Self::LeaseLost => ("lease_lost", 409, "The lease is lost"),
+            Self::AnswerInvalid => ("answer_invalid", 422, "The answer breaks the contract"),
             Self::RevisionConflict => (
                 "revision_conflict",
                 412,

@@ -23,6 +23,7 @@ mod problem;
 mod request;
 mod state;
 pub mod tenants;
+mod work;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -48,6 +49,9 @@ pub fn router(api: ApiState) -> Router {
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))
         .route("/v1/drift", get(drift::drift))
+        .route("/v1/work/claim", post(work::claim))
+        .route("/v1/work/renew", post(work::renew))
+        .route("/v1/work/report", post(work::report))
         .route("/v1/tenants", get(tenants::list).post(tenants::create))
         .route("/v1/tenants/{tenant}", tenant)
         .route("/v1/tenants/{tenant}/history", get(tenants::history))

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tenure::{ClassName, Clock, Engine, SystemClock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::code::Code;
 use super::problem::Problem;
 use crate::ids::{IdSource, SystemIds};
+use crate::pull::Pull;
 use crate::reconciler::Board;
 
 /// Most bytes of a request's body: 2 MiB.
@@ -57,6 +59,10 @@ pub struct ApiOptions {
     pub classes: BTreeSet<ClassName>,
     /// What requests may take.
     pub limits: Limits,
+    /// What hands out work to workers that ask for it, if any may.
+    pub pull: Option<Arc<Pull>>,
+    /// Cancelled when the server stops: what waits for something to happen waits no longer.
+    pub stop: CancellationToken,
     /// The time of every change.
     pub clock: Arc<dyn Clock>,
     /// The ids of requests and tenants.
@@ -70,6 +76,8 @@ impl Default for ApiOptions {
         Self {
             classes: BTreeSet::new(),
             limits: Limits::default(),
+            pull: None,
+            stop: CancellationToken::new(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             board: Board::default(),
@@ -105,6 +113,15 @@ impl ApiState {
 
     pub(crate) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Returns when the server stops.
+    pub(crate) async fn drained(&self) {
+        self.options.stop.cancelled().await;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.options.stop.is_cancelled()
     }
 
     pub(crate) fn options(&self) -> &ApiOptions {

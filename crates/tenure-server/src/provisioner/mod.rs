@@ -18,6 +18,7 @@ mod group;
 mod http;
 mod reading;
 mod redact;
+pub(crate) mod remote;
 mod secrets;
 mod strays;
 mod tail;
@@ -67,11 +68,15 @@ pub struct Call {
 }
 
 impl Call {
-    /// The operation's name: equal only if it is the same attempt at the same thing.
+    /// The operation's name, `<tenant>/<generation>/<fence>/<operation>`: equal only if it is the same
+    /// attempt at the same thing.
     pub fn operation_id(&self) -> String {
         format!(
-            "{}/{}/{}",
-            self.tenant.id, self.tenant.generation, self.fence
+            "{}/{}/{}/{}",
+            self.tenant.id,
+            self.tenant.generation,
+            self.fence,
+            self.operation.as_str()
         )
     }
 }

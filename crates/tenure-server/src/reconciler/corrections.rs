@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tenure::{ClassName, Correction, Hash, IdempotencyKey, Timestamp};
+use tenure::{
+    ClassName, Correction, DriftMode, Hash, IdempotencyKey, Operation, Outcome, Report, Timestamp,
+};
 
 /// How long a key is kept: an hour, and as much again for clocks that differ.
 const TTL: Duration = Duration::from_hours(2);
@@ -18,11 +20,26 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// What this process knows to be used up already. Forgetting it costs some tries.
 #[derive(Debug, Default)]
-pub(super) struct Corrections(Mutex<BTreeMap<ClassName, (i64, u32)>>);
+pub(crate) struct Corrections(Mutex<BTreeMap<ClassName, (i64, u32)>>);
 
 impl Corrections {
+    /// Grants a report on a look the next correction that may be left in its class's budget, and says
+    /// its number. Other reports correct nothing.
+    pub(crate) fn grant(&self, report: &mut Report, class: &ClassName, now: Timestamp) -> u32 {
+        let drift = &report.policy.drift;
+        let may_correct = report.operation == Operation::Observe
+            && drift.mode == DriftMode::Correct
+            && matches!(report.outcome, Outcome::Succeeded { .. });
+        if !may_correct {
+            return 0;
+        }
+        let (correction, number) = self.next(class, drift.corrections_per_hour, now);
+        report.correction = correction;
+        number
+    }
+
     /// The next correction of a class that may be left in the hour of `now`, and its number.
-    pub(super) fn next(&self, class: &ClassName, budget: u32, now: Timestamp) -> (Correction, u32) {
+    fn next(&self, class: &ClassName, budget: u32, now: Timestamp) -> (Correction, u32) {
         let hour = now.as_micros() / HOUR_MICROS;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (of, number) = known.entry(class.clone()).or_insert((hour, 0));
@@ -39,7 +56,7 @@ impl Corrections {
     }
 
     /// The one of this number is used up, by this process or another.
-    pub(super) fn used(&self, class: &ClassName, number: u32) {
+    pub(crate) fn used(&self, class: &ClassName, number: u32) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, next)) = known.get_mut(class) {
             *next = (*next).max(number + 1);

@@ -45,6 +45,7 @@ mod gate;
 mod holder;
 mod keeper;
 mod reporter;
+mod task;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -59,9 +60,10 @@ use tokio_util::task::TaskTracker;
 
 pub use self::board::Board;
 pub use self::breaker::BreakerPolicy;
+pub(crate) use self::corrections::Corrections;
+pub(crate) use self::task::{Task, is_newly_overdue, task};
 
 use self::backoff::Backoff;
-use self::corrections::Corrections;
 use self::gate::{Gate, soonest};
 use self::worker::Worker;
 use crate::ids::IdSource;

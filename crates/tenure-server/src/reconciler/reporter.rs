@@ -1,8 +1,8 @@
 //! Reports what came of a run, and ends the lease with it.
 
 use tenure::{
-    Attempt, Context, Correction, DriftMode, EngineError, Message, Operation, Outcome, RefusalCode,
-    Report, Reported, StoreError, Tenant, Wake,
+    Attempt, Context, Correction, EngineError, Message, Operation, Outcome, RefusalCode, Report,
+    Reported, StoreError, Tenant, Wake,
 };
 use tokio::time::{Instant, sleep};
 
@@ -38,7 +38,11 @@ impl Worker {
         };
         let mut report = self.report_of(operation, tenant, outcome);
         loop {
-            let granted = self.grant(&mut report);
+            let now = self.shared.options.clock.now();
+            let granted = self
+                .shared
+                .corrections
+                .grant(&mut report, &tenant.class, now);
             match self.send_while_it_lasts(&report).await {
                 Ok(Reported::CorrectionTaken) => {
                     self.shared.corrections.used(&tenant.class, granted);
@@ -81,22 +85,6 @@ impl Worker {
             Reported::LeaseLost => Ok(Over::Lost),
             _ => Ok(Over::Done),
         }
-    }
-
-    /// Grants a look the next correction that may be left in its class's budget.
-    fn grant(&self, report: &mut Report) -> u32 {
-        let drift = &report.policy.drift;
-        let may_correct = report.operation == Operation::Observe
-            && drift.mode == DriftMode::Correct
-            && matches!(report.outcome, Outcome::Succeeded { .. });
-        if !may_correct {
-            return 0;
-        }
-        let (class, budget) = (&self.lease.class, drift.corrections_per_hour);
-        let now = self.shared.options.clock.now();
-        let (correction, number) = self.shared.corrections.next(class, budget, now);
-        report.correction = correction;
-        number
     }
 
     /// A failure, told to the breaker and as it is reported.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::{
-    Attempt, DriftMode, EngineError, Lease, Operation, Outcome, Policy, Reported, State, Step,
-    Tenant, TenantRef, Wake,
+    Attempt, EngineError, Lease, Operation, Outcome, Policy, Reported, State, Step, Tenant,
+    TenantRef, Wake,
 };
 use tokio::time::Instant;
 
 use super::gate::Place;
 use super::keeper::Run;
+use super::task::{Task, is_newly_overdue, task};
 use super::{Shared, chain};
 
 /// Works on one claim.
@@ -33,15 +34,6 @@ pub(super) enum Over {
     Lost,
     /// It ended as it should.
     Done,
-}
-
-/// What a record asks for.
-enum Task {
-    /// Nothing, until something wakes it.
-    Nothing,
-    /// Nothing for now; this is when to look again.
-    Later(Wake),
-    Run(Operation),
 }
 
 impl Worker {
@@ -95,45 +87,17 @@ impl Worker {
                 return Ok(Over::Lost);
             }
         }
-        match self.task(&tenant) {
+        let now = self.shared.options.clock.now();
+        match task(&tenant, self.policy(), now) {
             Task::Nothing => self.release(&Attempt::Returned, Wake::Never).await,
             Task::Later(wake) => self.release(&Attempt::Returned, wake).await,
             Task::Run(operation) => self.operate(operation, tenant).await,
         }
     }
 
-    /// What the record asks for, whatever woke this worker.
-    fn task(&self, tenant: &Tenant) -> Task {
-        let now = self.shared.options.clock.now();
-        let conditions = &tenant.conditions;
-        if conditions.held.is_some() || tenant.state == State::Deleted {
-            return Task::Nothing;
-        }
-        if conditions
-            .failing
-            .as_ref()
-            .is_some_and(|failing| failing.halted)
-        {
-            let left = self.policy().deadlines.left(tenant, now);
-            return left.map_or(Task::Nothing, |left| Task::Later(Wake::Check(left)));
-        }
-        if tenant.is_at_rest() {
-            let drift = &self.policy().drift;
-            return match drift.mode {
-                DriftMode::Off => Task::Later(Wake::Check(drift.wait(tenant.id, now))),
-                DriftMode::Observe | DriftMode::Correct => Task::Run(Operation::Observe),
-            };
-        }
-        Task::Run(match tenant.state {
-            State::Deleting => Operation::Destroy,
-            _ => Operation::Apply,
-        })
-    }
-
     /// Whether the tenant has passed the deadline of its state and nobody said so yet.
     pub(super) fn is_newly_overdue(&self, tenant: &Tenant) -> bool {
-        let now = self.shared.options.clock.now();
-        self.policy().deadlines.left(tenant, now) == Some(Duration::ZERO)
+        is_newly_overdue(tenant, self.policy(), self.shared.options.clock.now())
     }
 
     async fn operate(&mut self, operation: Operation, tenant: Tenant) -> Result<Over, EngineError> {

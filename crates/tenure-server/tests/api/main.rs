@@ -17,4 +17,5 @@ mod refusals;
 mod schema;
 mod stores;
 mod support;
+mod work;
 mod writes;

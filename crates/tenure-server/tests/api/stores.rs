@@ -14,14 +14,24 @@ use super::support::{Server, memory};
 /// Runs a rule over each store in turn: in memory, in a SQLite file, in PostgreSQL.
 #[expect(clippy::future_not_send, reason = "a test stays on its thread")]
 pub(crate) async fn each_store(rule: impl AsyncFn(&Server)) {
-    over("memory", memory(), &rule).await;
+    each_store_with(|_| ApiOptions::default(), rule).await;
+}
 
-    let (folder, file) = file().await;
-    over("sqlite", file, &rule).await;
+/// The same, with options that a store is needed for.
+#[expect(clippy::future_not_send, reason = "a test stays on its thread")]
+pub(crate) async fn each_store_with(
+    options: impl Fn(&Arc<dyn Store>) -> ApiOptions,
+    rule: impl AsyncFn(&Server),
+) {
+    let store = memory();
+    over("memory", options(&store), store, &rule).await;
+
+    let (folder, store) = file().await;
+    over("sqlite", options(&store), store, &rule).await;
     drop(folder);
 
     let (database, store) = database().await;
-    over("postgres", store, &rule).await;
+    over("postgres", options(&store), store, &rule).await;
     drop(database);
 }
 
@@ -30,9 +40,14 @@ pub(crate) async fn each_store(rule: impl AsyncFn(&Server)) {
     reason = "a test that fails shows over which store"
 )]
 #[expect(clippy::future_not_send, reason = "a test stays on its thread")]
-async fn over(name: &str, store: Arc<dyn Store>, rule: &impl AsyncFn(&Server)) {
+async fn over(
+    name: &str,
+    options: ApiOptions,
+    store: Arc<dyn Store>,
+    rule: &impl AsyncFn(&Server),
+) {
     eprintln!("over {name}");
-    let server = Server::start(store, ApiOptions::default(), ConnectionLimits::default()).await;
+    let server = Server::start(store, options, ConnectionLimits::default()).await;
     rule(&server).await;
     server.stop().await;
 }

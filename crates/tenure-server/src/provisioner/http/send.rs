@@ -62,7 +62,7 @@ impl<'a> Send<'a> {
         Self {
             to,
             // The same for each try of this operation, and for no other.
-            id: format!("{}/{}", call.operation_id(), call.operation.as_str()),
+            id: call.operation_id(),
             tenant: call.tenant.id,
             generation: call.tenant.generation,
             body,

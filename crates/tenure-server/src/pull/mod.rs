@@ -1,0 +1,438 @@
+//! The pull transport: workers anywhere ask for the operations of their classes, and report.
+//!
+//! It is the reconciler's other half: what a record asks for, which correction is granted and what a
+//! report does are the same code. Nothing is kept here between two calls of a worker. A lease is the
+//! store's, and a worker that is lost costs its length.
+//!
+//! # Invariants
+//!
+//! - A worker sees only the classes that its credential names.
+//! - A lease is renewed and reported under only by the worker that holds it, with its newest fence.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tenure::{
+    Actor, Attempt, ClassName, Clock, Context, Correction, Engine, EngineError, Fence, Freshness,
+    Generation, Hash, LEASES_MAX, Lease, Message, Operation, Outcome, Policy, Record, RefusalCode,
+    Report, Reported, Room, State, Step, StoreError, Tenant, TenantId, TenantRef, Wake,
+};
+
+use crate::config::{Config, Transport, Worker};
+use crate::ids::IdSource;
+use crate::provisioner::remote::{Said, request, said};
+use crate::provisioner::{Answer, Call, Failure, SecretSources};
+use crate::reconciler::{Board, Corrections, Task, is_newly_overdue, task};
+
+/// The share of a claim that routine checks may take.
+const ROUTINE_SHARE: u16 = 4;
+
+/// Hands out work to those who ask for it.
+#[derive(Debug)]
+pub struct Pull {
+    engine: Engine,
+    classes: BTreeMap<ClassName, Class>,
+    workers: BTreeMap<String, Worker>,
+    corrections: Corrections,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    board: Board,
+}
+
+/// What is known of a class whose work is pulled.
+#[derive(Debug)]
+struct Class {
+    lease: Duration,
+    policy: Policy,
+    secrets: SecretSources,
+}
+
+/// A worker that showed its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    name: String,
+    actor: Actor,
+    pub(crate) classes: Vec<ClassName>,
+}
+
+/// An operation to be done elsewhere.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) lease: Lease,
+    pub(crate) length: Duration,
+    pub(crate) request: Value,
+}
+
+/// Why a worker's call has no effect.
+#[derive(Debug)]
+pub(crate) enum PullError {
+    /// The lease ended, or is another's. The result is to be dropped.
+    LeaseLost,
+    /// What was said breaks the contract, and how. The lease goes on.
+    AnswerInvalid(String),
+    /// Trouble.
+    Engine(EngineError),
+}
+
+impl From<EngineError> for PullError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<StoreError> for PullError {
+    fn from(error: StoreError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl Pull {
+    /// The classes with `pull = true`, for the workers of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](tenure::Invalid) names what a class's `secrets` must be.
+    pub fn new(
+        engine: Engine,
+        config: &Config,
+        (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
+        board: Board,
+    ) -> Result<Self, tenure::Invalid> {
+        let mut classes = BTreeMap::new();
+        for (name, class) in &config.classes {
+            if class.transport == Transport::Pull {
+                let class = Class {
+                    lease: class.lease,
+                    policy: class.policy.clone(),
+                    secrets: SecretSources::parse(&class.secrets)?,
+                };
+                classes.insert(name.clone(), class);
+            }
+        }
+        Ok(Self {
+            engine,
+            classes,
+            workers: config.workers.clone(),
+            corrections: Corrections::default(),
+            clock,
+            ids,
+            board,
+        })
+    }
+
+    /// Who shows this token. Only hashes are compared, which tells nothing of any token.
+    pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
+        let shown = Hash::of(token.as_bytes());
+        let (name, worker) = self.workers.iter().find(|(_, w)| w.token == shown)?;
+        Some(Caller {
+            actor: format!("worker:{name}").parse().ok()?,
+            name: name.clone(),
+            classes: worker.classes.iter().cloned().collect(),
+        })
+    }
+
+    /// Claims what is due, at most `limit` of it.
+    pub(crate) async fn claim(&self, caller: &Caller, limit: u16) -> Result<Vec<Job>, PullError> {
+        let limit = limit.min(LEASES_MAX);
+        let known = |name: &ClassName| Some((name.clone(), self.classes.get(name)?.lease));
+        let named: Vec<_> = caller.classes.iter().filter_map(known).collect();
+        let now = self.clock.now();
+        let mut jobs = Vec::new();
+        for (class, lease) in named {
+            self.board
+                .update(&class, |status| status.last_claim_at = Some(now));
+            let left = limit.saturating_sub(u16::try_from(jobs.len()).unwrap_or(u16::MAX));
+            if left == 0 {
+                break;
+            }
+            let room = Room {
+                class,
+                lease,
+                limit: left,
+                routine: (left / ROUTINE_SHARE).max(1).min(left),
+            };
+            for lease in self.engine.store().claim(&caller.name, &[room]).await? {
+                jobs.extend(self.begin(caller, lease).await?);
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// What a claimed tenant asks for, if it asks for something.
+    async fn begin(&self, caller: &Caller, lease: Lease) -> Result<Option<Job>, PullError> {
+        let who = TenantRef::Id(lease.tenant);
+        let loaded = self.engine.store().load(&who, None).await?;
+        let (Some(record), Some(class)) = (loaded.record, self.classes.get(&lease.class)) else {
+            return self.let_go(&lease, Wake::Never).await;
+        };
+        let (mut tenant, now) = (record.tenant, self.clock.now());
+        if is_newly_overdue(&tenant, &class.policy, now) {
+            let report = report_of(class, (Operation::Apply, &tenant), Outcome::Waiting);
+            self.send(caller, &lease, &report, false).await?;
+        }
+        let operation = match task(&tenant, &class.policy, now) {
+            Task::Nothing => return self.let_go(&lease, Wake::Never).await,
+            Task::Later(wake) => return self.let_go(&lease, wake).await,
+            Task::Run(operation) => operation,
+        };
+        if tenant.state == State::Requested {
+            let report = report_of(class, (operation, &tenant), Outcome::Started);
+            match self.send(caller, &lease, &report, false).await? {
+                Reported::Written(started) => tenant = *started,
+                Reported::NoNews | Reported::CorrectionTaken => {}
+                Reported::LeaseLost => return Ok(None),
+            }
+        }
+        let call = Call {
+            operation,
+            tenant,
+            fence: lease.fence,
+        };
+        match request(&call, &class.secrets).await {
+            Ok(request) => Ok(Some(Job {
+                length: class.lease,
+                lease,
+                request,
+            })),
+            Err(failure) => {
+                let outcome = failed(failure, lease.attempt);
+                let mut report = report_of(class, (operation, &call.tenant), outcome);
+                self.settle(caller, &lease, &mut report).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn let_go(&self, lease: &Lease, next: Wake) -> Result<Option<Job>, PullError> {
+        let store = self.engine.store();
+        // A lease that is gone meanwhile is as good as let go.
+        store.release(lease, &Attempt::Returned, next).await?;
+        Ok(None)
+    }
+
+    /// Makes a lease run for its whole length again, and says how long that is.
+    pub(crate) async fn renew(
+        &self,
+        caller: &Caller,
+        tenant: TenantId,
+        fence: Fence,
+    ) -> Result<Duration, PullError> {
+        let (_, lease, class) = self.held(caller, tenant, fence).await?;
+        let renewed = self.engine.store().renew(&lease, class.lease).await?;
+        renewed.map(|_| class.lease).ok_or(PullError::LeaseLost)
+    }
+
+    /// Takes what a worker says of its operation, and says where the tenant stands then.
+    pub(crate) async fn report(
+        &self,
+        caller: &Caller,
+        (tenant, fence): (TenantId, Fence),
+        answer: &Value,
+    ) -> Result<State, PullError> {
+        let (record, lease, class) = self.held(caller, tenant, fence).await?;
+        let tenant = record.tenant;
+        let told = Told::of(answer, &tenant, fence)?;
+        let invalid = |failure: Failure| PullError::AnswerInvalid(failure.message.to_string());
+        let read = said(told.id.clone(), &tenant.desired, &class.secrets, answer).await;
+        let (outcome, steps) = match read.map_err(invalid)? {
+            Said::Progress(progress) => {
+                let steps = merged(&tenant.steps, progress.steps);
+                let message = progress.message;
+                (Outcome::Progressed { message }, steps)
+            }
+            Said::Answer(answer, steps) => {
+                (outcome(answer, lease.attempt), merged(&tenant.steps, steps))
+            }
+        };
+        let goes_on = matches!(outcome, Outcome::Progressed { .. });
+        let mut report = Report {
+            generation: told.generation,
+            // Of an older generation it is not known any more; then what may run is stopped.
+            running: tenant.running || told.generation < tenant.generation,
+            steps,
+            ..report_of(class, (told.operation, &tenant), outcome)
+        };
+        if goes_on {
+            return match self.send(caller, &lease, &report, false).await? {
+                Reported::LeaseLost => Err(PullError::LeaseLost),
+                Reported::Written(tenant) => Ok(tenant.state),
+                Reported::NoNews | Reported::CorrectionTaken => Ok(tenant.state),
+            };
+        }
+        let state = self.settle(caller, &lease, &mut report).await?;
+        Ok(state.unwrap_or(tenant.state))
+    }
+
+    /// Reports what came of an operation and ends its lease; the state after it, if that is news.
+    async fn settle(
+        &self,
+        caller: &Caller,
+        lease: &Lease,
+        report: &mut Report,
+    ) -> Result<Option<State>, PullError> {
+        loop {
+            let now = self.clock.now();
+            let number = self.corrections.grant(report, &lease.class, now);
+            match self.send(caller, lease, report, true).await {
+                Ok(Reported::CorrectionTaken) => self.corrections.used(&lease.class, number),
+                Ok(Reported::Written(tenant)) => {
+                    if tenant.reason.as_str() == "DriftCorrection" {
+                        self.corrections.used(&lease.class, number);
+                    }
+                    return Ok(Some(tenant.state));
+                }
+                Ok(Reported::NoNews) => return Ok(None),
+                Ok(Reported::LeaseLost) => return Err(PullError::LeaseLost),
+                Err(EngineError::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
+                    return Err(PullError::AnswerInvalid(refusal.to_string()));
+                }
+                // The tenant has moved on, so the result is of no use; what it needs is due now.
+                Err(EngineError::Refused(_)) => {
+                    self.let_go(lease, Wake::Now).await?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The record, lease and class of what this worker holds under this fence.
+    async fn held(
+        &self,
+        caller: &Caller,
+        tenant: TenantId,
+        fence: Fence,
+    ) -> Result<(Record, Lease, &Class), PullError> {
+        let who = TenantRef::Id(tenant);
+        let found = self.engine.store().get(&who, Freshness::Primary).await?;
+        let record = found.ok_or(PullError::LeaseLost)?;
+        let class = &record.tenant.class;
+        let is_his = record.work.holder.as_ref() == Some(&caller.name)
+            && record.work.fence == fence
+            && caller.classes.contains(class);
+        let known = self.classes.get(class).filter(|_| is_his);
+        let (Some(known), Some(until)) = (known, record.work.lease_until) else {
+            return Err(PullError::LeaseLost);
+        };
+        let lease = Lease {
+            tenant,
+            fence,
+            attempt: record.work.attempts,
+            until,
+            class: class.clone(),
+            routine: record.work.routine,
+        };
+        Ok((record, lease, known))
+    }
+
+    async fn send(
+        &self,
+        caller: &Caller,
+        lease: &Lease,
+        report: &Report,
+        release: bool,
+    ) -> Result<Reported, EngineError> {
+        let context = Context {
+            at: self.clock.now(),
+            actor: caller.actor.clone(),
+            request_id: self.ids.fresh(),
+            message: Message::none(),
+        };
+        self.engine.report(lease, report, &context, release).await
+    }
+}
+
+/// Which operation an answer is about, as its `operation_id` says.
+struct Told {
+    id: String,
+    operation: Operation,
+    generation: Generation,
+}
+
+impl Told {
+    fn of(answer: &Value, tenant: &Tenant, fence: Fence) -> Result<Self, PullError> {
+        let id = answer.get("operation_id").and_then(Value::as_str);
+        let invalid = || {
+            PullError::AnswerInvalid(
+                "the answer's operation_id must be that of the request which came with the lease"
+                    .to_owned(),
+            )
+        };
+        let id = id.ok_or_else(invalid)?;
+        let parts: Vec<&str> = id.split('/').collect();
+        let [of, generation, under, word] = parts.as_slice() else {
+            return Err(invalid());
+        };
+        let generation = Generation::new(generation.parse().map_err(|_| invalid())?);
+        let operations = [Operation::Apply, Operation::Observe, Operation::Destroy];
+        let operation = operations.into_iter().find(|o| o.as_str() == *word);
+        let fits = *of == tenant.id.to_string()
+            && *under == fence.to_string()
+            && generation <= tenant.generation;
+        match operation.filter(|_| fits) {
+            Some(operation) => Ok(Self {
+                id: id.to_owned(),
+                operation,
+                generation,
+            }),
+            None => Err(invalid()),
+        }
+    }
+}
+
+fn report_of(class: &Class, (operation, tenant): (Operation, &Tenant), outcome: Outcome) -> Report {
+    Report {
+        operation,
+        generation: tenant.generation,
+        running: tenant.running,
+        outcome,
+        steps: Vec::new(),
+        policy: class.policy.clone(),
+        correction: Correction::None,
+    }
+}
+
+fn outcome(answer: Answer, attempt: u32) -> Outcome {
+    match answer {
+        Answer::Done {
+            observed,
+            resources,
+            message,
+        } => Outcome::Succeeded {
+            observed,
+            resources,
+            message,
+        },
+        Answer::Failed(failure) => failed(failure, attempt),
+        // A line says done or failed, and never this.
+        Answer::Stopped => Outcome::Waiting,
+    }
+}
+
+fn failed(failure: Failure, attempt: u32) -> Outcome {
+    Outcome::Failed {
+        reason: failure.reason,
+        message: failure.message,
+        permanent: failure.permanent,
+        retry_after: failure.retry_after,
+        attempt,
+    }
+}
+
+/// The steps that are known with those that were told just now; each takes the place of its name.
+fn merged(known: &[Step], told: Vec<Step>) -> Vec<Step> {
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let mut steps = known.to_vec();
+    for step in told {
+        match steps.iter_mut().find(|known| known.name == step.name) {
+            Some(known) => *known = step,
+            None => steps.push(step),
+        }
+    }
+    steps.truncate(tenure::STEPS_MAX);
+    steps
+}
