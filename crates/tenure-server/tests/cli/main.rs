@@ -11,5 +11,6 @@ mod crash;
 mod dice;
 mod drift;
 mod manifests;
+mod pull;
 mod support;
 mod up;
