@@ -8,4 +8,6 @@
 mod broken;
 mod command;
 mod examples;
+#[path = "../../../tenure-postgres/tests/support/mod.rs"]
+mod postgres;
 mod support;
