@@ -219,7 +219,10 @@ async fn a_good_answer_is_taken_with_all_it_says() {
     };
     assert_eq!(observed.unwrap().as_str(), r#"{"plan":"gold"}"#);
     assert_eq!(resources.unwrap(), ["db:acme"]);
-    assert_eq!((message.as_str(), told.borrow().message.as_str()), ("made", "half"));
+    assert_eq!(
+        (message.as_str(), told.borrow().message.as_str()),
+        ("made", "half")
+    );
 }
 
 #[tokio::test]
