@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::dice::Dice;
 
 /// How long a client waits for an answer before it counts it as lost: a stopped server gives none.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+const ANSWER_MAX: Duration = Duration::from_millis(500);
 
 /// How long a client waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -202,7 +202,11 @@ impl Life {
             }
             Step::Update(version) => {
                 let body = json!({"desired": desired(version), "message": intent});
-                (Method::PUT, format!("/v1/tenants/t{}", self.number), Some(body))
+                (
+                    Method::PUT,
+                    format!("/v1/tenants/t{}", self.number),
+                    Some(body),
+                )
             }
             Step::Suspend => (Method::POST, path + "/suspend", Some(said)),
             Step::Resume => (Method::POST, path + "/resume", Some(said)),

@@ -36,23 +36,32 @@ impl fmt::Display for Evidence {
         let runs = || self.journal.runs.values().flatten();
         let ended = |how: &str| runs().filter(|r| r.end.as_deref() == Some(how)).count();
         let routine = runs().filter(|run| run.kind == "observe").count();
-        let orphans = self.journal.runs.values().map(|runs| meetings(runs).len());
+        let orphans: Vec<_> = self
+            .journal
+            .runs
+            .values()
+            .flat_map(|r| meetings(r))
+            .collect();
+        let late = orphans
+            .iter()
+            .filter(|(older, newer)| older.began > newer.began);
         let repeats: u64 = self.written.iter().map(|written| written.repeats).sum();
         let lines: usize = self.histories.values().map(Vec::len).sum();
-        let Journal {
-            kills, stops, most, ..
-        } = self.journal;
+        let Journal { kills, stops, .. } = self.journal;
+        let most = self.journal.most();
         write!(
             f,
-            "{} tenants, {lines} lines of history, {repeats} requests repeated, {} runs ({routine} checks, \
+            "{} tenants, {lines} lines of history, {} of them under a fence, {repeats} requests repeated, {} runs ({routine} checks, \
              {} failed, {} refused by fence, {} cut short), at most {most} at once, {kills} kills, {stops} \
-             stops, {} overlaps of orphans",
+             stops, {} overlaps of orphans ({} began late)",
             self.records.len(),
+            self.fenced(),
             runs().count(),
             ended("failed"),
             ended("stale"),
             runs().filter(|run| run.end.is_none()).count(),
-            orphans.sum::<usize>(),
+            orphans.len(),
+            late.count(),
         )
     }
 }
@@ -97,10 +106,10 @@ impl Evidence {
         found.extend(self.wanted());
         found.extend(self.acknowledged());
         assert!(found.is_empty(), "{found:#?}");
-        let Journal {
-            kills, stops, most, ..
-        } = self.journal;
+        let Journal { kills, stops, .. } = self.journal;
+        let most = self.journal.most();
         assert!(kills > 0 && stops > 0 && most >= 4, "{self}");
+        assert!(self.fenced() > self.records.len(), "{self}");
     }
 
     /// Promise 6, as the target sees it: two runs of one tenant meet only if the server of the older
@@ -138,10 +147,9 @@ impl Evidence {
         let mut found = Vec::new();
         let mut highest = 0;
         for line in lines.iter().filter(|line| is_of_worker(line)) {
-            let Some(fence) = line.message.as_str().strip_prefix("under fence ") else {
+            let Some(fence) = fence_of(line) else {
                 continue;
             };
-            let fence = number(fence);
             if fence < highest {
                 found.push(format!("after fence {highest} came {line:?}"));
             }
@@ -167,6 +175,12 @@ impl Evidence {
             }
         }
         found
+    }
+
+    /// How many lines say under which fence they were written.
+    fn fenced(&self) -> usize {
+        let lines = self.histories.values().flatten();
+        lines.filter(|line| fence_of(line).is_some()).count()
     }
 
     /// No stale run has changed the target.
@@ -241,6 +255,12 @@ impl Evidence {
 
 fn is_of_worker(line: &Line) -> bool {
     line.actor.as_str().starts_with("worker:")
+}
+
+/// The fence that a provisioner said it ran under.
+fn fence_of(line: &Line) -> Option<u64> {
+    let fence = line.message.as_str().strip_prefix("under fence ")?;
+    Some(number(fence))
 }
 
 /// The pairs of runs of one tenant that overlap, or of which the one with the lower fence began

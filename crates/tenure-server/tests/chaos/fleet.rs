@@ -71,7 +71,8 @@ impl Fleet {
             &format!(
                 "listen = '127.0.0.1:0'\nstore = '{url}'\nconcurrency = 4\n\
                  [classes.default]\nexec = ['sh', 'provision.sh']\nenv = {{ CHAOS_SEED = '{}' }}\n\
-                 lease_seconds = {}\nattempts_max = 1000\nretry_base_seconds = 1\nretry_cap_seconds = 1\n",
+                 lease_seconds = {}\nattempts_max = 1000\nretry_base_seconds = 1\nretry_cap_seconds = 1\n\
+                 drift = {{ interval_seconds = 4 }}\n",
                 seed >> 2,
                 LEASE.as_secs(),
             ),
@@ -169,12 +170,16 @@ impl Server {
     /// Lets it run for a while, and then kills it or stops it for longer than a lease, until it is
     /// over; then it runs.
     async fn disturb(mut self, mut dice: Dice, mut over: watch::Receiver<bool>) -> Self {
-        loop {
+        for turn in 0_u64.. {
             let calm = Duration::from_millis(500 + dice.below(2_500));
             if timeout(calm, over.wait_for(|over| *over)).await.is_ok() {
-                return self;
+                break;
             }
-            let killed = dice.below(2) == 0;
+            // Both come early, so that no run goes without.
+            let killed = match turn {
+                0 | 1 => turn == 0,
+                _ => dice.below(5) < 2,
+            };
             if !killed {
                 self.signal(Signal::STOP, "stop");
                 sleep(LEASE + Duration::from_millis(100 + dice.below(1_400))).await;
@@ -187,5 +192,6 @@ impl Server {
                 self.signal(Signal::CONT, "cont");
             }
         }
+        self
     }
 }

@@ -48,8 +48,6 @@ pub(crate) struct Journal {
     pub(crate) servers: BTreeSet<u32>,
     pub(crate) kills: usize,
     pub(crate) stops: usize,
-    /// Most runs at once.
-    pub(crate) most: usize,
 }
 
 impl Journal {
@@ -67,6 +65,14 @@ impl Journal {
         }
     }
 
+    /// Most runs at once.
+    pub(crate) fn most(&self) -> usize {
+        let runs = || self.runs.values().flatten();
+        let at_begin = |place| runs().filter(move |run| (run.began..=run.last).contains(&place));
+        let counts = runs().map(|run| at_begin(run.began).count());
+        counts.max().unwrap_or(0)
+    }
+
     fn has_living_runs(&self) -> bool {
         let unfinished = self.runs.values().flatten().filter(|run| run.end.is_none());
         unfinished
@@ -77,7 +83,6 @@ impl Journal {
 
     fn parse(text: &str) -> Self {
         let mut journal = Self::default();
-        let mut running = BTreeSet::new();
         for (place, line) in text.lines().enumerate() {
             let words: Vec<&str> = line.split(' ').collect();
             let [up, server, operation, process, what, ..] = words[..] else {
@@ -97,15 +102,10 @@ impl Journal {
                     (run.began, run.began_at) = (place, at);
                     words[5].clone_into(&mut run.kind);
                     run.known = number(words[6]);
-                    running.insert(operation);
                 }
-                "end" => {
-                    run.end = Some(words[5].to_owned());
-                    running.remove(operation);
-                }
+                "end" => run.end = Some(words[5].to_owned()),
                 _ => {}
             }
-            journal.most = journal.most.max(running.len());
         }
         journal
     }

@@ -35,12 +35,12 @@ use fleet::{Fleet, Kept};
 use postgres::{Cluster, ClusterOptions};
 
 /// How many tenants live, unless `TENURE_TEST_TENANTS` says so.
-const TENANTS: u64 = 150;
+const TENANTS: u64 = 120;
 
 /// One tenant of so many is not deleted.
 const KEPT_OF: u64 = 10;
 
-const CLIENTS: u64 = 6;
+const CLIENTS: u64 = 12;
 
 /// How long the clients may take to get all their answers, and then all work to come to its end, for
 /// each tenant, but a minute at least.

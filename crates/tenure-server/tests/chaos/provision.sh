@@ -5,7 +5,8 @@
 # operation, its own process, and what happens. The order of the lines is the order of the events.
 # worlds/<tenant> is the target: each line is a fence, and what a run under it has made. A run that
 # finds a higher fence there than its own leaves the target alone. CHAOS_SEED decides which runs
-# fail, and which take long.
+# fail, and which take long; one whose server is killed takes long in any case, and so does one that
+# follows a run whose server is stopped.
 read -r request || exit 1
 op=${request#*'"operation_id":"'}
 op=${op%%'"'*}
@@ -45,10 +46,13 @@ answer() {
 enter() {
     exec 9>>"$world"
     flock 9
-    highest=0 made=nothing by=0
+    highest=0 made=nothing by=0 before=0
     while read -r line_fence line_plan line_running; do
         [ "$line_fence" -gt "$highest" ] && highest=$line_fence
-        [ "$line_plan" = begins ] || by=$line_fence made=$line_plan going=$line_running
+        case $line_plan in
+        begins) before=$line_running ;;
+        *) by=$line_fence made=$line_plan ;;
+        esac
     done <"$world"
     if [ "$highest" -gt "$fence" ]; then
         exec 9>&-
@@ -58,25 +62,42 @@ enter() {
 
 leave() { exec 9>&-; }
 
+# Lasts for so many tenths of a second.
+linger() {
+    ticks=$1
+    while [ "$ticks" -gt 0 ]; do
+        sleep 0.1
+        note works
+        ticks=$((ticks - 1))
+    done
+}
+
+# What a process is doing: T if it is stopped, `gone` if there is none.
+state_of() {
+    state=gone
+    { read -r id name state rest <"/proc/$1/stat"; } 2>>/dev/null
+}
+
 fail() { answer failed '"result":"failed","reason":"Unlucky","message":"under fence '"$fence"'"'; }
 
 note begin "$kind" "$known"
 enter
-echo "$fence begins" >&9
+echo "$fence begins $PPID" >&9
 leave
+state_of "$before"
+[ "$state" != T ] || linger 15 # until after its predecessor's worker goes on
 
 mixed=$(((CHAOS_SEED % 1000003 * 31 + number * 7919 + generation * 104729 + fence * 15485863) * 6364136223846793005))
 dice=$(((mixed >> 33) & 1023))
-ticks=0
 case $((dice % 128)) in
-0) ticks=25 ;;            # longer than a lease
-1 | 2 | 3 | 4) ticks=5 ;;
+0) linger 25 ;; # longer than a lease
+1 | 2 | 3 | 4) linger 5 ;;
+*) linger 1 ;; # so that there are some whenever a server is stopped
 esac
-while [ "$ticks" -gt 0 ]; do
-    sleep 0.1
-    note works
-    ticks=$((ticks - 1))
-done
+state_of $PPID
+case $state$((dice % 2)) in
+gone* | T0) linger 35 ;; # until after its successor has begun
+esac
 luck=$((dice / 128 + dice % 8 * 8))
 [ "$luck" -eq 9 ] && fail
 
@@ -86,7 +107,7 @@ apply | destroy)
     enter
     echo "$fence $plan $running" >&9
     leave
-    by=$fence made=$plan going=$running
+    by=$fence made=$plan
     ;;
 observe)
     enter
