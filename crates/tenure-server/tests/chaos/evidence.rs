@@ -127,10 +127,9 @@ impl Evidence {
             if !excused {
                 found.push(format!("undisturbed, {older:?} meets {newer:?}"));
             }
-            let pauses = self.journal.pauses.iter();
-            let last = pauses
-                .filter(|pause| pause.server == older.server && pause.from < older.last)
-                .next_back();
+            let mut pauses = self.journal.pauses.iter();
+            let last =
+                pauses.rfind(|pause| pause.server == older.server && pause.from < older.last);
             if last.is_some_and(|pause| older.last_at > pause.to_at + CUT_MAX) {
                 found.push(format!(
                     "{older:?} goes on without a lease, beside {newer:?}"

@@ -61,7 +61,8 @@ async fn survive(kept: Kept, servers: usize) {
     let mut dice = Dice::cast();
     println!("seed {0}: repeat with TENURE_TEST_SEED={0}", dice.seed);
     let began = Instant::now();
-    let tenants = std::env::var("TENURE_TEST_TENANTS").map_or(TENANTS, |n| n.parse().unwrap());
+    let given = std::env::var_os("TENURE_TEST_TENANTS");
+    let tenants = given.map_or(TENANTS, |n| n.to_string_lossy().parse().unwrap());
     let patience = (EACH_MAX * u32::try_from(tenants).unwrap()).max(Duration::from_mins(1));
     let addresses = Servers::new(servers);
     let mut fleet = Fleet::start(kept, &addresses, dice.seed);
