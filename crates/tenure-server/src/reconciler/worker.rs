@@ -104,6 +104,10 @@ impl Worker {
         let Some(tenant) = self.start(operation, tenant).await? else {
             return Ok(Over::Lost);
         };
+        // This process may have been paused since the claim; then another works on the tenant.
+        if Instant::now() >= self.sure_until {
+            return Ok(Over::Lost);
+        }
         match self.run(operation, &tenant).await {
             Run::Ended(answer) => self.report(operation, &tenant, answer).await,
             Run::Unwanted => self.release(&Attempt::Returned, Wake::Now).await,

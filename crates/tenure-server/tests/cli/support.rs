@@ -256,10 +256,13 @@ impl Background {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let id = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(id, Signal::TERM).unwrap();
+        kill_process(self.id(), Signal::TERM).unwrap();
         while self.line().is_some() {}
         self.child.wait().unwrap()
     }
