@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::{Engine, Store, SystemClock};
+use tenure::{Clock, Engine, Store, SystemClock};
 use tenure_server::api::ApiOptions;
 use tenure_server::config::Config;
-use tenure_server::ids::SystemIds;
+use tenure_server::ids::{IdSource, SystemIds};
 use tenure_server::provisioner::REQUEST_SCHEMA;
 use tenure_server::pull::Pull;
 use tenure_server::reconciler::Board;
@@ -45,8 +45,9 @@ fn options(store: &Arc<dyn Store>) -> ApiOptions {
     let config = Config::read(&folder.path().join("tenure.toml")).unwrap();
     let engine = Engine::new(Arc::clone(store));
     let board = Board::from(&config);
-    let given = (Arc::new(SystemClock) as _, Arc::new(SystemIds) as _);
-    let pull = Pull::new(engine, &config, given, board.clone()).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
+    let pull = Pull::new(engine, &config, (clock, ids), board.clone()).unwrap();
     ApiOptions {
         pull: Some(Arc::new(pull)),
         board,
@@ -168,7 +169,7 @@ async fn p12_who_shows_no_known_token_gets_nothing() {
     )
     .await;
     for what in ["claim", "renew", "report"] {
-        for token in ["", "wrong", &TOKEN[1..]] {
+        for token in ["", "wrong", "a-token-that-nobody-guesse"] {
             let body =
                 json!({"tenant": "tnt_01m82w93n9eh6aas31aqeydhs3", "fence": 1, "answer": {}});
             let body = if what == "claim" { json!({}) } else { body };
