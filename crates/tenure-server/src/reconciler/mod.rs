@@ -13,7 +13,7 @@
 //! It asks only for what it has room for, class by class: each class has its places, its rates and
 //! its breaker ([`gate`]). Within a class, a change that somebody waits for goes ahead of a routine
 //! check, and a check that has waited long goes ahead of a newer change; that order is the store's
-//! ([`Room`](tenure::Room)). Checks take at most a quarter of a class's places and begin at a bounded
+//! ([`Room`]). Checks take at most a quarter of a class's places and begin at a bounded
 //! rate, so a fleet whose checks have all come due meanwhile is looked at evenly, not all at once.
 //!
 //! # What it never does
