@@ -113,7 +113,7 @@ impl Journal {
     /// The run of an operation. Two runs never bear one fence.
     fn run(&mut self, server: u32, operation: &str, process: &str) -> &mut Run {
         let (tenant, rest) = operation.split_once('/').unwrap();
-        let (_, fence) = rest.split_once('/').unwrap();
+        let fence = rest.split('/').nth(1).unwrap();
         let (fence, process) = (number(fence), number(process));
         let runs = self.runs.entry(tenant.parse().unwrap()).or_default();
         let which = runs.iter().position(|run| run.fence == fence);

@@ -25,9 +25,10 @@ case $request in *'"observed":{"fence":'*)
     ;;
 esac
 tenant=${op%%/*}
-fence=${op##*/}
-generation=${op#*/}
-generation=${generation%/*}
+fence=${request#*'"fence":'}
+fence=${fence%%,*}
+generation=${request#*'"generation":'}
+generation=${generation%%,*}
 world=worlds/$tenant
 
 note() {
