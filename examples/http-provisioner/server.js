@@ -67,17 +67,20 @@ function reply(response, status, text, headers = {}) {
   response.end(text);
 }
 
-async function readBody(request) {
-  const parts = [];
-  let size = Number(request.headers['content-length'] || 0);
-  if (size > BODY_BYTES) return null;
-  size = 0;
-  for await (const part of request) {
-    size += part.length;
-    if (size > BODY_BYTES) return null;
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
+/** The body, or nothing if it is too large; the rest of such a one is thrown away until we have answered. */
+function readBody(request) {
+  return new Promise((resolve, reject) => {
+    const parts = [];
+    let size = 0;
+    if (Number(request.headers['content-length'] || 0) > BODY_BYTES) resolve(null);
+    request.on('data', (part) => {
+      size += part.length;
+      if (size <= BODY_BYTES) parts.push(part);
+      else resolve(null);
+    });
+    request.on('end', () => resolve(Buffer.concat(parts)));
+    request.on('error', reject);
+  });
 }
 
 async function provision(secrets, request, response) {

@@ -333,9 +333,9 @@ class Refusing(Provisioner):
         body = b" " * ((1 << 20) + 1)
         status = self.http("POST", "/provision", body, self.signed(body))[0]
         self.assertEqual(status, 413)
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:  # No length is given.
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client:  # It says no length, has no end.
             client.sendall(b"POST /provision HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
-            client.sendall(b"100001\r\n" + body + b"\r\n0\r\n\r\n")
+            client.sendall(b"200000\r\n" + body)
             self.assertIn(b" 413 ", client.recv(1000))
 
     def test_what_breaks_the_contract_is_refused_by_field(self) -> None:
