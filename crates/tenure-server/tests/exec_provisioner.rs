@@ -242,7 +242,7 @@ async fn the_request_is_the_contract_and_the_environment_is_bare() {
     let expected = serde_json::json!({
         "contract": "tenure.provisioner/v1",
         "operation": "apply",
-        "operation_id": format!("{}/1/7", tenant.id),
+        "operation_id": format!("{}/1/7/apply", tenant.id),
         "tenant": {
             "id": tenant.id, "name": "acme", "class": "default",
             "labels": {}, "annotations": {"note": hostile},

@@ -126,7 +126,8 @@ impl Evidence {
         );
         let made: BTreeSet<&str> = operations
             .iter()
-            .filter_map(|operation| Some(operation.rsplit_once('/')?.0))
+            // What was made, without the fence and the word that follow.
+            .filter_map(|operation| Some(operation.rsplit_once('/')?.0.rsplit_once('/')?.0))
             .collect();
         for (tenant, lines) in &self.kept {
             let reached = lines.iter().filter(|line| !is_of_client(line));
