@@ -153,8 +153,19 @@ impl Pull {
                 limit: left,
                 routine: (left / ROUTINE_SHARE).max(1).min(left),
             };
-            for lease in self.engine.store().claim(&caller.name, &[room]).await? {
-                jobs.extend(self.begin(caller, lease).await?);
+            let leases = match self.engine.store().claim(&caller.name, &[room]).await {
+                Ok(leases) => leases,
+                Err(error) if jobs.is_empty() => return Err(error.into()),
+                // What was claimed before is handed out.
+                Err(_) => break,
+            };
+            for lease in leases {
+                let tenant = lease.tenant;
+                match self.begin(caller, lease).await {
+                    Ok(job) => jobs.extend(job),
+                    Err(error) => tracing::warn!(%tenant, ?error,
+                        "claimed work could not be handed out; its lease ends by itself"),
+                }
             }
         }
         Ok(jobs)

@@ -218,7 +218,7 @@ impl Reconciler {
                 self.wait(sleep_until(again_at), stop).await;
                 continue;
             }
-            let rooms = self.rooms(turn);
+            let (rooms, open) = self.rooms(turn);
             if rooms.is_empty() {
                 let wait = soonest(&self.gates, Instant::now(), IDLE_MAX);
                 self.wait(sleep(wait), stop).await;
@@ -240,7 +240,7 @@ impl Reconciler {
                     for lease in leases {
                         self.begin(lease, claimed_at);
                     }
-                    if empty >= self.gates.len() {
+                    if empty >= open {
                         empty = 0;
                         self.idle(stop).await;
                     }
@@ -258,8 +258,9 @@ impl Reconciler {
         self.permits.available_permits() * 4 < self.shared.options.concurrency
     }
 
-    /// What there is room for, fairly shared between classes; the class of `turn` comes first.
-    fn rooms(&self, turn: usize) -> Vec<Room> {
+    /// What there is room for, fairly shared between classes; the class of `turn` comes first. Says
+    /// too how many classes have room, of which some may have to wait for their turn.
+    fn rooms(&self, turn: usize) -> (Vec<Room>, usize) {
         let now = Instant::now();
         let mut left = u16::try_from(self.permits.available_permits()).unwrap_or(u16::MAX);
         let count = self.gates.len();
@@ -276,7 +277,8 @@ impl Reconciler {
         let each = left
             .checked_div(u16::try_from(open.len()).unwrap_or(u16::MAX))
             .map_or(0, |each| each.max(1));
-        let mut rooms = Vec::with_capacity(open.len());
+        let classes = open.len();
+        let mut rooms = Vec::with_capacity(classes);
         for (gate, space) in open {
             let limit = space.limit.min(each).min(left);
             left -= limit;
@@ -289,7 +291,7 @@ impl Reconciler {
                 });
             }
         }
-        rooms
+        (rooms, classes)
     }
 
     /// Tells how each class stands, and which were just asked for.
