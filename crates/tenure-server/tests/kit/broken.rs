@@ -133,8 +133,8 @@ fn a_killed_run_must_not_be_in_the_way() {
     );
     fails_too(
         "says-two-lines",
-        "apply,killed,killed-after-line",
-        &["killed", "killed-after-line"],
+        "apply,killed-after-line",
+        &["killed-after-line"],
         &["HalfMade"],
     );
 }

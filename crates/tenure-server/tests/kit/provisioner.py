@@ -81,14 +81,16 @@ def apply(request, path, say):
         raise Refused("HalfMade", "a run before this one did not end")
     if FLAW == "half-made":
         write(path, {"half": True})
-        time.sleep(0.2)
+        # Most of the run, so that of ten moments some fall in here, however busy the machine.
+        time.sleep(0.5)
     count = stored.get("count", 0) + 1
     if FLAW == "says-two-lines":
         write(path, {"half": True})
     if FLAW != "half-made":
         say("progress", message="writing")
     if FLAW == "says-two-lines":
-        time.sleep(0.1)
+        # Longer than a busy machine takes to kill it after the line above.
+        time.sleep(1)
     write(path, {"desired": desired, "running": request["running"], "count": count})
     answer = look(path)
     if FLAW == "counts-applies":
