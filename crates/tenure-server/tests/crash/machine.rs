@@ -53,6 +53,8 @@ impl Machine {
              [classes.default]\nexec = ['sh', 'provision.sh']\nlease_seconds = 2\n"
         );
         machine.project.write("provision.sh", PROVISIONER);
+        // A look at what rests would write after the reader has ended; others test drift.
+        let configuration = format!("{configuration}\n[classes.default.drift]\nmode = 'off'\n");
         machine.project.write("tenure.toml", &configuration);
         machine.project.write("operations.log", "");
         machine.project.run(&["migrate", "--store", &url]).with(0);
