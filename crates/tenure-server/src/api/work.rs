@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -77,10 +78,13 @@ struct ItemLease {
 /// Claims due operations of the worker's classes; waits for some if asked to.
 pub(super) async fn claim(
     State(api): State<ApiState>,
-    call: Call,
+    Entered {
+        deadline,
+        pull,
+        caller,
+    }: Entered,
     Json { value: body, .. }: Json<ClaimBody>,
 ) -> Result<Response, Problem> {
-    let (deadline, pull, caller) = enter(&api, call)?;
     if !(1..=LIMIT_MAX).contains(&body.limit) {
         return Err(Problem::invalid(
             "limit",
@@ -125,10 +129,13 @@ pub(super) async fn claim(
 /// Makes a lease run for its whole length again.
 pub(super) async fn renew(
     State(api): State<ApiState>,
-    call: Call,
+    Entered {
+        deadline,
+        pull,
+        caller,
+    }: Entered,
     Json { value: body, .. }: Json<RenewBody>,
 ) -> Result<Response, Problem> {
-    let (deadline, pull, caller) = enter(&api, call)?;
     let work = async move { pull.renew(&caller, body.tenant, body.fence).await };
     let length = api.write(deadline, work).await?;
     Ok(json_answer(&json!({"seconds": length.as_secs_f64()})))
@@ -137,10 +144,13 @@ pub(super) async fn renew(
 /// Takes what a worker says of its operation: progress, or how it ended, which ends the lease.
 pub(super) async fn report(
     State(api): State<ApiState>,
-    call: Call,
+    Entered {
+        deadline,
+        pull,
+        caller,
+    }: Entered,
     Json { value: body, .. }: Json<ReportBody>,
 ) -> Result<Response, Problem> {
-    let (deadline, pull, caller) = enter(&api, call)?;
     let work = async move {
         let lease = (body.tenant, body.fence);
         pull.report(&caller, lease, &body.answer).await
@@ -149,20 +159,35 @@ pub(super) async fn report(
     Ok(json_answer(&json!({"state": state})))
 }
 
-/// Lets in who shows the token of a worker.
-fn enter(api: &ApiState, call: Call) -> Result<(Instant, Arc<Pull>, Caller), Problem> {
-    let deadline = call.deadline(api);
-    let pull = api.options().pull.clone();
-    let caller = token(&call.headers).and_then(|token| pull.as_ref()?.caller(token));
-    call.params.finish()?;
-    match (pull, caller) {
-        (Some(pull), Some(caller)) => Ok((deadline, pull, caller)),
-        _ => Err(Problem::new(
-            Code::Unauthorized,
-            "send the token of a worker as `Authorization: Bearer …`; workers and their classes \
-             are in the server's configuration",
-        )
-        .with_accept(header::WWW_AUTHENTICATE, "Bearer")),
+/// Who showed the token of a worker. Of others, nothing else is looked at, nor is their body read.
+pub(super) struct Entered {
+    deadline: Instant,
+    pull: Arc<Pull>,
+    caller: Caller,
+}
+
+impl FromRequestParts<ApiState> for Entered {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
+        let call = Call::from_request_parts(parts, api).await?;
+        let pull = api.options().pull.clone();
+        let caller = token(&call.headers).and_then(|token| pull.as_ref()?.caller(token));
+        let (Some(pull), Some(caller)) = (pull, caller) else {
+            return Err(Problem::new(
+                Code::Unauthorized,
+                "send the token of a worker as `Authorization: Bearer …`; workers and their \
+                 classes are in the server's configuration",
+            )
+            .with_accept(header::WWW_AUTHENTICATE, "Bearer"));
+        };
+        let deadline = call.deadline(api);
+        call.params.finish()?;
+        Ok(Self {
+            deadline,
+            pull,
+            caller,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tenure::{Document, Step};
 
 use super::reading::Reading;
-use super::secrets::resolve_document;
+use super::secrets::{redactor, resolve_document};
 use super::{Answer, Call, Failure, Fault, Progress, SecretSources, contract};
 
 /// What was said of an operation, in one line of the contract.
@@ -31,7 +31,8 @@ pub(crate) async fn request(call: &Call, secrets: &SecretSources) -> Result<Valu
     serde_json::from_slice(&text).map_err(refused)
 }
 
-/// Holds what was said of an operation to the contract, and takes secrets out of it.
+/// Holds what was said of an operation to the contract, and takes the secrets out of it that were in
+/// the request. `desired` is that of the request, which may not be wanted any more.
 ///
 /// # Errors
 ///
@@ -42,11 +43,7 @@ pub(crate) async fn said(
     secrets: &SecretSources,
     answer: &Value,
 ) -> Result<Said, Failure> {
-    // What can't be resolved any more could not be sent, and so can't come back.
-    let redactor = match resolve_document(desired, secrets).await {
-        Ok(resolved) => resolved.redactor,
-        Err(_) => super::redact::Redactor::new(Vec::new()),
-    };
+    let redactor = redactor(desired, secrets).await?;
     let mut reading = Reading::new(operation_id, Arc::new(redactor));
     reading.line(answer.to_string().as_bytes())?;
     let progress = reading.progress().clone();

@@ -240,9 +240,50 @@ pub(super) async fn resolve_document(
     let allowed = allowed.clone();
     match tokio::task::spawn_blocking(move || resolve(&value, &allowed)).await {
         Ok(resolved) => resolved,
-        Err(_crash) => Err(Fault::SecretMissing
-            .failure("the secrets of desired could not be read; find out why in the server's log")),
+        Err(_crash) => Err(unread()),
     }
+}
+
+/// Takes the secrets out of what comes back that `desired` refers to and that can be had now.
+///
+/// One that can't be had any more hides none of the others.
+///
+/// # Errors
+///
+/// That they could not be looked for at all.
+pub(super) async fn redactor(
+    desired: &Document,
+    allowed: &SecretSources,
+) -> Result<Redactor, Failure> {
+    if !desired.as_str().contains(SECRET_REF) {
+        return Ok(Redactor::default());
+    }
+    let (value, allowed) = (desired.to_value(), allowed.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        let mut secrets = Vec::new();
+        find(&value, &allowed, &mut secrets);
+        Redactor::new(secrets)
+    });
+    found.await.map_err(|_crash| unread())
+}
+
+fn find(value: &Value, allowed: &SecretSources, secrets: &mut Vec<String>) {
+    match value {
+        Value::Object(object) if is_reference(object) => {
+            let reference = object.get(SECRET_REF).unwrap_or(&Value::Null);
+            secrets.extend(allowed.text(reference));
+        }
+        Value::Object(object) => object
+            .values()
+            .for_each(|value| find(value, allowed, secrets)),
+        Value::Array(items) => items.iter().for_each(|item| find(item, allowed, secrets)),
+        _ => {}
+    }
+}
+
+fn unread() -> Failure {
+    Fault::SecretMissing
+        .failure("the secrets of desired could not be read; find out why in the server's log")
 }
 
 fn put(

@@ -1,29 +1,36 @@
 //! The pull transport: workers anywhere ask for the operations of their classes, and report.
 //!
 //! It is the reconciler's other half: what a record asks for, which correction is granted and what a
-//! report does are the same code. Nothing is kept here between two calls of a worker. A lease is the
-//! store's, and a worker that is lost costs its length.
+//! report does are the same code. Nothing of an operation is kept here between two calls of a worker.
+//! A lease is the store's, and a worker that is lost costs its length.
 //!
 //! # Invariants
 //!
 //! - A worker sees only the classes that its credential names.
 //! - A lease is renewed and reported under only by the worker that holds it, with its newest fence.
+//! - No class waits for another to run dry, however few operations a worker takes at once.
+
+mod told;
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use tenure::{
-    Actor, Attempt, ClassName, Clock, Context, Correction, Engine, EngineError, Fence, Freshness,
-    Generation, Hash, LEASES_MAX, Lease, Message, Operation, Outcome, Policy, Record, RefusalCode,
-    Report, Reported, Room, State, Step, StoreError, Tenant, TenantId, TenantRef, Wake,
+    Actor, Attempt, ClassName, Clock, Context, Correction, Direction, Document, Engine,
+    EngineError, Fence, Freshness, Generation, Hash, HistoryQuery, LEASES_MAX, Lease, Message,
+    Operation, Outcome, PageSize, Policy, Record, RefusalCode, Report, Reported, Room, State,
+    StoreError, Tenant, TenantId, TenantRef, Wake,
 };
 
+use self::told::{Told, failed, merged, outcome};
 use crate::config::{Config, Transport, Worker};
 use crate::ids::IdSource;
 use crate::provisioner::remote::{Said, request, said};
-use crate::provisioner::{Answer, Call, Failure, SecretSources};
+use crate::provisioner::{Call, Failure, SecretSources};
 use crate::reconciler::{Board, Corrections, Task, is_newly_overdue, task};
 
 /// The share of a claim that routine checks may take.
@@ -35,6 +42,8 @@ pub struct Pull {
     engine: Engine,
     classes: BTreeMap<ClassName, Class>,
     workers: BTreeMap<String, Worker>,
+    /// How many claims got something.
+    turns: AtomicU64,
     corrections: Corrections,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
@@ -47,6 +56,8 @@ struct Class {
     lease: Duration,
     policy: Policy,
     secrets: SecretSources,
+    /// Its newest turn: the class with the oldest comes first.
+    turn: AtomicU64,
 }
 
 /// A worker that showed its token.
@@ -57,8 +68,7 @@ pub(crate) struct Caller {
     pub(crate) classes: Vec<ClassName>,
 }
 
-/// An operation to be done elsewhere.
-#[derive(Debug)]
+/// An operation to be done elsewhere. It has no `Debug`: the request holds secrets.
 pub(crate) struct Job {
     pub(crate) lease: Lease,
     pub(crate) length: Duration,
@@ -107,6 +117,7 @@ impl Pull {
                     lease: class.lease,
                     policy: class.policy.clone(),
                     secrets: SecretSources::parse(&class.secrets)?,
+                    turn: AtomicU64::new(0),
                 };
                 classes.insert(name.clone(), class);
             }
@@ -115,6 +126,7 @@ impl Pull {
             engine,
             classes,
             workers: config.workers.clone(),
+            turns: AtomicU64::new(0),
             corrections: Corrections::default(),
             clock,
             ids,
@@ -122,10 +134,13 @@ impl Pull {
         })
     }
 
-    /// Who shows this token. Only hashes are compared, which tells nothing of any token.
+    /// Who shows this token. How long it takes tells nothing of any worker's.
     pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
         let shown = Hash::of(token.as_bytes());
-        let (name, worker) = self.workers.iter().find(|(_, w)| w.token == shown)?;
+        let (name, worker) = self.workers.iter().fold(None, |found, known| {
+            let is_it = is_same(&known.1.token, &shown);
+            if is_it { Some(known) } else { found }
+        })?;
         Some(Caller {
             actor: format!("worker:{name}").parse().ok()?,
             name: name.clone(),
@@ -136,20 +151,24 @@ impl Pull {
     /// Claims what is due, at most `limit` of it.
     pub(crate) async fn claim(&self, caller: &Caller, limit: u16) -> Result<Vec<Job>, PullError> {
         let limit = limit.min(LEASES_MAX);
-        let known = |name: &ClassName| Some((name.clone(), self.classes.get(name)?.lease));
-        let named: Vec<_> = caller.classes.iter().filter_map(known).collect();
+        let known = |name| self.classes.get_key_value(name);
+        let mut named: Vec<_> = caller.classes.iter().filter_map(known).collect();
         let now = self.clock.now();
-        let mut jobs = Vec::new();
-        for (class, lease) in named {
+        for (name, _) in &named {
             self.board
-                .update(&class, |status| status.last_claim_at = Some(now));
+                .update(name, |status| status.last_claim_at = Some(now));
+        }
+        // Others claim meanwhile, so each turn is read once.
+        named.sort_by_cached_key(|(_, class)| class.turn.load(Ordering::Relaxed));
+        let mut jobs = Vec::new();
+        for (name, class) in named {
             let left = limit.saturating_sub(u16::try_from(jobs.len()).unwrap_or(u16::MAX));
             if left == 0 {
                 break;
             }
             let room = Room {
-                class,
-                lease,
+                class: name.clone(),
+                lease: class.lease,
                 limit: left,
                 routine: (left / ROUTINE_SHARE).max(1).min(left),
             };
@@ -159,6 +178,10 @@ impl Pull {
                 // What was claimed before is handed out.
                 Err(_) => break,
             };
+            if !leases.is_empty() {
+                let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
+                class.turn.store(turn, Ordering::Relaxed);
+            }
             for lease in leases {
                 let tenant = lease.tenant;
                 match self.begin(caller, lease).await {
@@ -246,7 +269,8 @@ impl Pull {
         let tenant = record.tenant;
         let told = Told::of(answer, &tenant, fence)?;
         let invalid = |failure: Failure| PullError::AnswerInvalid(failure.message.to_string());
-        let read = said(told.id.clone(), &tenant.desired, &class.secrets, answer).await;
+        let desired = self.desired_of(&tenant, told.generation).await?;
+        let read = said(told.id.clone(), &desired, &class.secrets, answer).await;
         let (outcome, steps) = match read.map_err(invalid)? {
             Said::Progress(progress) => {
                 let steps = merged(&tenant.steps, progress.steps);
@@ -274,6 +298,40 @@ impl Pull {
         }
         let state = self.settle(caller, &lease, &mut report).await?;
         Ok(state.unwrap_or(tenant.state))
+    }
+
+    /// What was wanted of a tenant in a generation: what was sent with the request, so that its
+    /// secrets are known when they come back.
+    async fn desired_of(
+        &self,
+        tenant: &Tenant,
+        generation: Generation,
+    ) -> Result<Document, PullError> {
+        if generation >= tenant.generation {
+            return Ok(tenant.desired.clone());
+        }
+        let store = self.engine.store();
+        let mut after = None;
+        loop {
+            let query = HistoryQuery {
+                after,
+                direction: Direction::Descending,
+                transitions_only: false,
+                limit: PageSize::default(),
+            };
+            let lines = store.history(tenant.id, &query).await?;
+            let gone = || StoreError::Corrupt {
+                what: format!(
+                    "{} lacks what was wanted in generation {generation}",
+                    tenant.id
+                ),
+            };
+            after = Some(lines.last().ok_or_else(gone)?.revision);
+            if let Some(line) = lines.iter().find(|line| line.generation <= generation) {
+                let documents = store.documents(tenant.id, &[line.desired]).await?;
+                return Ok(documents.into_iter().next().ok_or_else(gone)?);
+            }
+        }
     }
 
     /// Reports what came of an operation and ends its lease; the state after it, if that is news.
@@ -355,42 +413,10 @@ impl Pull {
     }
 }
 
-/// Which operation an answer is about, as its `operation_id` says.
-struct Told {
-    id: String,
-    operation: Operation,
-    generation: Generation,
-}
-
-impl Told {
-    fn of(answer: &Value, tenant: &Tenant, fence: Fence) -> Result<Self, PullError> {
-        let id = answer.get("operation_id").and_then(Value::as_str);
-        let invalid = || {
-            PullError::AnswerInvalid(
-                "the answer's operation_id must be that of the request which came with the lease"
-                    .to_owned(),
-            )
-        };
-        let id = id.ok_or_else(invalid)?;
-        let parts: Vec<&str> = id.split('/').collect();
-        let [of, generation, under, word] = parts.as_slice() else {
-            return Err(invalid());
-        };
-        let generation = Generation::new(generation.parse().map_err(|_| invalid())?);
-        let operations = [Operation::Apply, Operation::Observe, Operation::Destroy];
-        let operation = operations.into_iter().find(|o| o.as_str() == *word);
-        let fits = *of == tenant.id.to_string()
-            && *under == fence.to_string()
-            && generation <= tenant.generation;
-        match operation.filter(|_| fits) {
-            Some(operation) => Ok(Self {
-                id: id.to_owned(),
-                operation,
-                generation,
-            }),
-            None => Err(invalid()),
-        }
-    }
+/// Whether two hashes are the same, in a time that does not tell where they differ.
+fn is_same(one: &Hash, other: &Hash) -> bool {
+    let pairs = one.as_bytes().iter().zip(other.as_bytes());
+    black_box(pairs.fold(0, |seen, (a, b)| seen | (a ^ b))) == 0
 }
 
 fn report_of(class: &Class, (operation, tenant): (Operation, &Tenant), outcome: Outcome) -> Report {
@@ -403,47 +429,4 @@ fn report_of(class: &Class, (operation, tenant): (Operation, &Tenant), outcome: 
         policy: class.policy.clone(),
         correction: Correction::None,
     }
-}
-
-fn outcome(answer: Answer, attempt: u32) -> Outcome {
-    match answer {
-        Answer::Done {
-            observed,
-            resources,
-            message,
-        } => Outcome::Succeeded {
-            observed,
-            resources,
-            message,
-        },
-        Answer::Failed(failure) => failed(failure, attempt),
-        // A line says done or failed, and never this.
-        Answer::Stopped => Outcome::Waiting,
-    }
-}
-
-fn failed(failure: Failure, attempt: u32) -> Outcome {
-    Outcome::Failed {
-        reason: failure.reason,
-        message: failure.message,
-        permanent: failure.permanent,
-        retry_after: failure.retry_after,
-        attempt,
-    }
-}
-
-/// The steps that are known with those that were told just now; each takes the place of its name.
-fn merged(known: &[Step], told: Vec<Step>) -> Vec<Step> {
-    if told.is_empty() {
-        return Vec::new();
-    }
-    let mut steps = known.to_vec();
-    for step in told {
-        match steps.iter_mut().find(|known| known.name == step.name) {
-            Some(known) => *known = step,
-            None => steps.push(step),
-        }
-    }
-    steps.truncate(tenure::STEPS_MAX);
-    steps
 }

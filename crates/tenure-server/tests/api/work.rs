@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::{Clock, Engine, Store, SystemClock};
+use tenure::{Attempt, ClassName, Clock, Engine, Lease, Store, SystemClock, Wake};
 use tenure_server::api::ApiOptions;
 use tenure_server::config::Config;
 use tenure_server::ids::{IdSource, SystemIds};
@@ -17,9 +17,10 @@ use crate::support::{Reply, Server};
 
 const TOKEN: &str = "a-token-that-nobody-guesses";
 const OTHER: &str = "another-token-nobody-guesses";
+const BOTH: &str = "the-token-of-the-fourth";
 const SECRET: &str = "correct horse battery staple";
 
-/// Two workers of one class, a third of another, and a class that no worker has.
+/// Two workers of one class, a third of another, and a fourth of both.
 fn options(store: &Arc<dyn Store>) -> ApiOptions {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -27,18 +28,20 @@ fn options(store: &Arc<dyn Store>) -> ApiOptions {
         ("one", TOKEN),
         ("two", OTHER),
         ("three", "the-token-of-the-third"),
+        ("four", BOTH),
     ] {
         write(name, token);
     }
     let secret = std::env::temp_dir().join("tenure-test-pull-secret");
     std::fs::write(&secret, SECRET).unwrap();
     let text = format!(
-        "[classes.default]\npull = true\nlease_seconds = 30\nsecrets = ['file:{}']\n\
+        "[classes.default]\npull = true\nlease_seconds = 30\nsecrets = ['file:{}*']\n\
          [classes.default.drift]\nmode = 'correct'\ninterval_seconds = 1\n\
          [classes.other]\npull = true\n\
          [workers.one]\ntoken_file = 'one'\nclasses = ['default']\n\
          [workers.two]\ntoken_file = 'two'\nclasses = ['default']\n\
-         [workers.three]\ntoken_file = 'three'\nclasses = ['other']\n",
+         [workers.three]\ntoken_file = 'three'\nclasses = ['other']\n\
+         [workers.four]\ntoken_file = 'four'\nclasses = ['default', 'other']\n",
         secret.display()
     );
     write("tenure.toml", &text);
@@ -159,6 +162,77 @@ async fn p6_only_the_holder_of_the_newest_lease_may_speak() {
 }
 
 #[tokio::test]
+async fn p6_what_comes_after_anothers_claim_is_dropped() {
+    each_store_with(options, async |server| {
+        server.create("acme").await;
+        let item = claim_one(server, TOKEN).await;
+        let lease = Lease {
+            tenant: serde_json::from_value(item["lease"]["tenant"].clone()).unwrap(),
+            class: ClassName::default(),
+            routine: false,
+            fence: serde_json::from_value(item["lease"]["fence"].clone()).unwrap(),
+            attempt: 1,
+            until: SystemClock.now(),
+        };
+        // As if it had run out, which nobody waits for here.
+        let ended = server
+            .store
+            .release(&lease, &Attempt::Returned, Wake::Now)
+            .await;
+        assert!(ended.unwrap());
+        let newer = claim_one(server, OTHER).await;
+        let fence = |item: &Value| item["lease"]["fence"].as_u64().unwrap();
+        assert!(fence(&newer) > fence(&item));
+        let before = server.get("/v1/tenants/acme").await.expect(200).body;
+        for answer in [
+            json!({"result": "progress", "message": "half"}),
+            json!({"result": "done", "observed": {"plan": "gold"}}),
+            json!({"result": "failed", "reason": "Full", "message": "no room"}),
+        ] {
+            let reply = report(server, TOKEN, &item, answer).await;
+            reply.refused(409, "lease_lost");
+        }
+        let held = json!({"tenant": item["lease"]["tenant"], "fence": item["lease"]["fence"]});
+        let renewed = call(server, TOKEN, "renew", held).await;
+        renewed.refused(409, "lease_lost");
+        let after = server.get("/v1/tenants/acme").await.expect(200).body;
+        assert_eq!(before, after);
+        let done = json!({"result": "done", "observed": {"plan": "gold"}});
+        let state = report(server, OTHER, &newer, done).await.expect(200);
+        assert_eq!(state.body["state"], "ready");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_class_waits_for_another_to_run_dry() {
+    each_store_with(options, async |server| {
+        for name in ["acme", "globex", "initech"] {
+            server.create(name).await;
+        }
+        let other = json!({"name": "umbrella", "class": "other", "desired": {"plan": "gold"}});
+        server.post("/v1/tenants", other).await.expect(201);
+        let unasked = server.get("/v1/tenants/umbrella/explain").await.expect(200);
+        assert!(
+            unasked.body.to_string().contains("no_worker"),
+            "{unasked:?}"
+        );
+        let mut classes = Vec::new();
+        for _ in 0..2 {
+            let claimed = call(server, BOTH, "claim", json!({})).await.expect(200);
+            classes.push(claimed.body["items"][0]["request"]["tenant"]["class"].clone());
+            if classes.len() == 1 {
+                // It was asked for all the same.
+                let asked = server.get("/v1/tenants/umbrella/explain").await.expect(200);
+                assert!(!asked.body.to_string().contains("no_worker"), "{asked:?}");
+            }
+        }
+        assert_eq!(classes, ["default", "other"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn p12_who_shows_no_known_token_gets_nothing() {
     let store = crate::support::memory();
     let options = options(&store);
@@ -178,9 +252,12 @@ async fn p12_who_shows_no_known_token_gets_nothing() {
             } else {
                 body
             };
-            let reply = call(&server, token, what, body).await;
-            let reply = reply.refused(401, "unauthorized");
-            assert_eq!(reply.headers["www-authenticate"], "Bearer");
+            // Nor does it learn what a body must be.
+            for body in [body, json!({"unknown": 1})] {
+                let reply = call(&server, token, what, body).await;
+                let reply = reply.refused(401, "unauthorized");
+                assert_eq!(reply.headers["www-authenticate"], "Bearer");
+            }
         }
     }
     server.stop().await;
@@ -274,6 +351,54 @@ async fn p12_a_secret_goes_to_the_worker_and_nowhere_else() {
         assert_eq!(nothing.body["items"], json!([]));
         let tenant = server.get("/v1/tenants/globex").await.expect(200).body;
         assert_eq!(tenant["conditions"]["failing"]["reason"], "SecretRefused");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p12_a_secret_is_known_again_after_it_is_not_wanted_any_more() {
+    each_store_with(options, async |server| {
+        let path = std::env::temp_dir().join("tenure-test-pull-secret");
+        let gone = tempfile::Builder::new()
+            .prefix("tenure-test-pull-secret-")
+            .tempfile()
+            .unwrap();
+        std::fs::write(gone.path(), "a secret that is taken away").unwrap();
+        let reference =
+            |path: &std::path::Path| json!({"secret_ref": format!("file:{}", path.display())});
+        let desired = json!({"a": reference(gone.path()), "b": reference(&path), "plan": "gold"});
+        let body = json!({"name": "acme", "desired": desired});
+        server.post("/v1/tenants", body).await.expect(201);
+        let item = claim_one(server, TOKEN).await;
+        assert_eq!(item["request"]["desired"]["b"], SECRET);
+        // One secret is gone, and the other is not wanted any more.
+        drop(gone);
+        let changed = json!({"desired": {"a": null, "b": null}});
+        server.patch("/v1/tenants/acme", changed).await.expect(200);
+        let told = json!({"result": "progress", "message": format!("half of {SECRET}")});
+        report(server, TOKEN, &item, told).await.expect(200);
+        let done = json!({"result": "done", "observed": {"b": SECRET, "plan": "gold"},
+            "resources": [SECRET], "message": format!("made {SECRET}")});
+        report(server, TOKEN, &item, done).await.expect(200);
+        let tenant = server
+            .get("/v1/tenants/acme")
+            .await
+            .expect(200)
+            .body
+            .to_string();
+        assert!(tenant.contains("[secret]"), "{tenant}");
+        let history = server
+            .get("/v1/tenants/acme/history")
+            .await
+            .expect(200)
+            .body
+            .to_string();
+        assert!(
+            !tenant.contains(SECRET) && !history.contains(SECRET),
+            "{tenant} {history}"
+        );
+        let next = claim_one(server, TOKEN).await;
+        assert_eq!(next["request"]["desired"], json!({"plan": "gold"}));
     })
     .await;
 }
