@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod sql;
 mod tls;
+mod tokens;
 mod upkeep;
 mod value;
 

@@ -79,6 +79,10 @@ impl Upkeep for PostgresStore {
         })
     }
 
+    async fn standing(&self) -> Result<tenure::Standing> {
+        Err(StoreError::Closed)
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

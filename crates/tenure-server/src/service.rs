@@ -50,6 +50,7 @@ impl Service {
             ApiOptions {
                 classes: config.classes.keys().cloned().collect(),
                 board,
+                limits: config.limits,
                 pull: Some(Arc::new(pull)),
                 stop: stop.clone(),
                 ..ApiOptions::default()

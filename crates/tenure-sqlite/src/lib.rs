@@ -22,6 +22,7 @@ mod readers;
 mod row;
 mod sql;
 mod store;
+mod tokens;
 mod upkeep;
 mod writer;
 #[cfg(test)]

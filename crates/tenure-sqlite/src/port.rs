@@ -218,6 +218,10 @@ impl Upkeep for SqliteStore {
             .await
     }
 
+    async fn standing(&self) -> Result<tenure::Standing> {
+        Err(StoreError::Closed)
+    }
+
     async fn close(&self) {
         self.shut().await;
     }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod backoff;
 mod change;
 pub mod check;
@@ -28,7 +29,9 @@ mod step;
 mod store;
 mod tenant;
 mod time;
+mod upkeep;
 
+pub use access::{Revoked, Role, Token, Tokens};
 pub use backoff::RetryPolicy;
 pub use change::{Change, IdempotencyKey, Under, Wake};
 pub use class_rules::ClassRules;
@@ -60,9 +63,9 @@ pub use readiness::{Readiness, SchemaLevels};
 pub use selector::{Requirement, Selector};
 pub use step::{STEPS_MAX, Step, StepState};
 pub use store::{
-    AsOf, Attempt, Capabilities, Changes, Commit, Facets, Freshness, HistoryQuery, LEASES_MAX,
-    Lease, Loaded, Prior, Queries, ROUTINE_PATIENCE, Record, Records, Result, Room, Store, Sweep,
-    TenantRef, Upkeep, Work, WorkFacts,
+    AsOf, Attempt, Changes, Commit, Freshness, HistoryQuery, LEASES_MAX, Lease, Loaded, Prior,
+    Queries, ROUTINE_PATIENCE, Record, Records, Result, Room, Store, TenantRef, Work, WorkFacts,
 };
 pub use tenant::{Details, Metadata, Summary, Tenant, Waiver};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use upkeep::{Capabilities, DueWork, Facets, InState, Standing, Sweep, Upkeep};

@@ -1,7 +1,7 @@
-//! The storage port: everything that Tenure asks of a database, in four small traits.
+//! The storage port: everything that Tenure asks of a database, in small traits.
 //!
-//! An adapter implements [`Records`], [`Queries`], [`Work`] and [`Upkeep`] and has [`Store`] for
-//! free. It holds no rule of its own: [`decide`](crate::decide) decides, the store writes what was
+//! An adapter implements [`Records`], [`Queries`], [`Work`], [`Upkeep`] and
+//! [`Tokens`](crate::Tokens) and has [`Store`] for free. It holds no rule of its own: [`decide`](crate::decide) decides, the store writes what was
 //! decided, whole or not at all. The `conformance` feature proves an adapter against the rules
 //! that are written here.
 //!
@@ -22,9 +22,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Change, ClassName, ConditionKind, Cursor, Direction, Document, Fence, Filter, Hash,
-    IdempotencyKey, Line, Message, Page, PageSize, Query, Readiness, Revision, State, StoreError,
-    Summary, Tenant, TenantId, TenantName, Timestamp, Wake,
+    Change, ClassName, Cursor, Direction, Document, Fence, Filter, Hash, IdempotencyKey, Line,
+    Message, Page, PageSize, Query, Revision, State, StoreError, Summary, Tenant, TenantId,
+    TenantName, Timestamp, Tokens, Upkeep, Wake,
 };
 
 /// A result of the port.
@@ -235,37 +235,6 @@ pub enum Attempt {
     Returned,
 }
 
-/// What an adapter can do beyond what every adapter must.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Several processes may write at once.
-    pub multi_process: bool,
-    /// A strong read costs a barrier, because there may be several nodes.
-    pub multi_node: bool,
-}
-
-/// How much a sweep may take away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sweep {
-    /// Rows of each kind at most.
-    pub batch: PageSize,
-    /// Feed entries older than this are taken away; `None` keeps them all.
-    pub feed_retention: Option<Duration>,
-}
-
-/// The copies that a store keeps beside the record so that lists are fast. They must agree with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facets {
-    /// The label rows.
-    pub labels: BTreeMap<String, String>,
-    /// The condition rows.
-    pub conditions: Vec<ConditionKind>,
-    /// The state that lists by state go by, if the store keeps one.
-    pub state: Option<State>,
-    /// How many feed entries point at the tenant, and the newest revision among them.
-    pub feed: (u64, Option<Revision>),
-}
-
 /// Loading and writing records.
 #[async_trait]
 pub trait Records: Send + Sync {
@@ -455,45 +424,9 @@ pub trait Work: Send + Sync {
     async fn idle(&self, classes: &[ClassName], at_most: Duration);
 }
 
-/// Keeping the store in order.
-#[async_trait]
-pub trait Upkeep: Send + Sync {
-    /// What this adapter can do.
-    fn capabilities(&self) -> Capabilities;
+/// A store: all of the port. Use it as `Arc<dyn Store>`.
+pub trait Store: Records + Queries + Work + Upkeep + Tokens + fmt::Debug {}
 
-    /// Whether it can serve. Never migrates, never fails: trouble is an answer.
-    async fn readiness(&self) -> Readiness;
-
-    /// The store's clock.
-    ///
-    /// # Errors
-    ///
-    /// As its advice says.
-    async fn now(&self) -> Result<Timestamp>;
-
-    /// Takes away expired idempotency keys and old feed entries, up to a batch of each; returns
-    /// how many rows it took. Safe to run anywhere at any time; call again while it returns any.
-    ///
-    /// # Errors
-    ///
-    /// As its advice says.
-    async fn sweep(&self, sweep: Sweep) -> Result<u64>;
-
-    /// The copies that are kept beside a tenant's record, for [`verify`](crate::check::verify).
-    ///
-    /// # Errors
-    ///
-    /// As its advice says.
-    async fn facets(&self, tenant: TenantId) -> Result<Facets>;
-
-    /// Lets what runs finish and ends; every later call fails with [`StoreError::Closed`].
-    /// Closing twice is harmless.
-    async fn close(&self);
-}
-
-/// A store: all four traits. Use it as `Arc<dyn Store>`.
-pub trait Store: Records + Queries + Work + Upkeep + fmt::Debug {}
-
-impl<T: Records + Queries + Work + Upkeep + fmt::Debug> Store for T {}
+impl<T: Records + Queries + Work + Upkeep + Tokens + fmt::Debug> Store for T {}
 
 const _: fn(&dyn Store) = |_| {};

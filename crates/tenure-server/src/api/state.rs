@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::code::Code;
 use super::problem::Problem;
+use crate::config::Rate;
 use crate::ids::{IdSource, SystemIds};
 use crate::pull::Pull;
 use crate::reconciler::Board;
@@ -34,16 +35,19 @@ pub struct Limits {
     pub in_flight: usize,
     /// How long an idempotency key is remembered.
     pub key_ttl: Duration,
+    /// How many requests one principal may make.
+    pub rate: Rate,
 }
 
 impl Default for Limits {
-    /// 20 s, 30 s, 256, 24 h.
+    /// 20 s, 30 s, 256, 24 h, 200 a second.
     fn default() -> Self {
         Self {
             body: Duration::from_secs(20),
             request: Duration::from_secs(30),
             in_flight: 256,
             key_ttl: Duration::from_hours(24),
+            rate: Rate::default(),
         }
     }
 }

@@ -26,9 +26,43 @@ pub(super) static ROOT: Keys = Keys(&[
     ("store", Value),
     ("listen", Value),
     ("concurrency", Value),
+    ("behind_proxy", Value),
+    ("require_if_match", Value),
+    ("tls", Table(&TLS)),
+    ("auth", Table(&AUTH)),
+    ("limits", Table(&LIMITS)),
+    ("telemetry", Table(&TELEMETRY)),
     ("classes", Named(&CLASS)),
     ("workers", Named(&WORKER)),
 ]);
+
+static TLS: Keys = Keys(&[
+    ("cert_file", Value),
+    ("key_file", Value),
+    ("client_ca_file", Value),
+]);
+
+static AUTH: Keys = Keys(&[("required", Value), ("oidc", Table(&OIDC))]);
+
+static OIDC: Keys = Keys(&[
+    ("issuer", Value),
+    ("audience", Value),
+    ("name_claim", Value),
+    ("roles_claim", Value),
+    ("roles", Value),
+    ("ca_file", Value),
+]);
+
+static LIMITS: Keys = Keys(&[
+    ("request_seconds", Value),
+    ("body_seconds", Value),
+    ("requests_at_once", Value),
+    ("requests_per_second", Value),
+    ("requests_burst", Value),
+    ("idempotency_hours", Value),
+]);
+
+static TELEMETRY: Keys = Keys(&[("log_format", Value), ("otlp_endpoint", Value)]);
 
 static CLASS: Keys = Keys(&[
     ("exec", Value),

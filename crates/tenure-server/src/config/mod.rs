@@ -8,6 +8,7 @@
 mod class;
 mod keys;
 mod policy;
+mod surface;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -25,11 +26,14 @@ use tenure::{ClassName, ClassRules};
 use toml::de::DeTable;
 
 use self::class::FileClass;
+use self::surface::{FileAuth, FileLimits, FileTelemetry, FileTls};
 use self::worker::FileWorker;
+use crate::api::Limits;
 use crate::classes::Classes;
 
 pub use self::class::{Breaker, Class};
 pub use self::keys::nearest;
+pub use self::surface::{Auth, LogFormat, Oidc, Rate, Telemetry, Tls};
 pub use self::transport::{Exec, Http, Transport};
 pub(crate) use self::transport::{inherited, resolve_program};
 pub use self::worker::Worker;
@@ -62,6 +66,18 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How many operations run at once.
     pub concurrency: usize,
+    /// Whether a proxy before this server ends TLS, so that it may listen beyond loopback without.
+    pub behind_proxy: bool,
+    /// Whether changes of a tenant must say which revision they saw.
+    pub require_if_match: bool,
+    /// TLS, if this server ends it.
+    pub tls: Option<Tls>,
+    /// Who may come in.
+    pub auth: Auth,
+    /// What requests may take.
+    pub limits: Limits,
+    /// What the server tells of itself.
+    pub telemetry: Telemetry,
     /// What makes tenants, by class.
     pub classes: BTreeMap<ClassName, Class>,
     /// Who may ask for the work of classes with `pull = true`, by name.
@@ -75,6 +91,12 @@ impl fmt::Debug for Config {
             .field("store", &crate::cli::redacted(&self.store))
             .field("listen", &self.listen)
             .field("concurrency", &self.concurrency)
+            .field("behind_proxy", &self.behind_proxy)
+            .field("require_if_match", &self.require_if_match)
+            .field("tls", &self.tls)
+            .field("auth", &self.auth)
+            .field("limits", &self.limits)
+            .field("telemetry", &self.telemetry)
             .field("classes", &self.classes)
             .field("workers", &self.workers)
             .finish()
@@ -130,6 +152,15 @@ struct File {
     store: Option<String>,
     listen: Option<SocketAddr>,
     concurrency: Option<usize>,
+    behind_proxy: Option<bool>,
+    require_if_match: Option<bool>,
+    tls: Option<FileTls>,
+    #[serde(default)]
+    auth: FileAuth,
+    #[serde(default)]
+    limits: FileLimits,
+    #[serde(default)]
+    telemetry: FileTelemetry,
     #[serde(default)]
     classes: BTreeMap<String, FileClass>,
     #[serde(default)]
@@ -167,6 +198,12 @@ impl Default for Config {
             store: STORE.to_owned(),
             listen: LISTEN,
             concurrency: 8,
+            behind_proxy: false,
+            require_if_match: false,
+            tls: None,
+            auth: Auth::default(),
+            limits: Limits::default(),
+            telemetry: Telemetry::default(),
             classes: BTreeMap::new(),
             workers: BTreeMap::new(),
         }
@@ -226,6 +263,16 @@ impl Config {
         if !(1..=CONCURRENCY_MAX).contains(&config.concurrency) {
             return Err(broken("concurrency", "must be 1 to 1000"));
         }
+        config.behind_proxy = file.behind_proxy.unwrap_or(false);
+        config.require_if_match = file.require_if_match.unwrap_or(false);
+        let tls = file.tls.map(|tls| tls.check(folder)).transpose();
+        config.tls = tls.map_err(|broken| broken.under("tls"))?;
+        let auth = file.auth.check(folder);
+        config.auth = auth.map_err(|broken| broken.under("auth"))?;
+        let limits = file.limits.check();
+        config.limits = limits.map_err(|broken| broken.under("limits"))?;
+        let telemetry = file.telemetry.check();
+        config.telemetry = telemetry.map_err(|broken| broken.under("telemetry"))?;
         for (name, class) in file.classes {
             let at = |broken: Broken| broken.under(&format!("classes.{name}"));
             let parsed: ClassName = name

@@ -218,5 +218,40 @@ impl Upkeep for Shelf {
             .unwrap_or_default())
     }
 
+    async fn standing(&self) -> Result<Standing> {
+        Err(StoreError::Closed)
+    }
+
     async fn close(&self) {}
+}
+
+#[async_trait]
+impl Tokens for Shelf {
+    async fn add_token(&self, _: &Token) -> Result<bool> {
+        Err(StoreError::Closed)
+    }
+
+    async fn token(&self, _: &ClassName) -> Result<Option<Token>> {
+        Err(StoreError::Closed)
+    }
+
+    async fn token_of(&self, _: &Hash) -> Result<Option<Token>> {
+        Err(StoreError::Closed)
+    }
+
+    async fn tokens(&self, _: Option<&ClassName>, _: PageSize) -> Result<Vec<Token>> {
+        Err(StoreError::Closed)
+    }
+
+    async fn rotate_token(&self, _: &ClassName, _: &Hash, _: Timestamp) -> Result<Option<Token>> {
+        Err(StoreError::Closed)
+    }
+
+    async fn revoke_token(&self, _: &ClassName, _: &Revoked) -> Result<Option<Token>> {
+        Err(StoreError::Closed)
+    }
+
+    async fn note_token_uses(&self, _: &[(ClassName, Timestamp)]) -> Result<()> {
+        Err(StoreError::Closed)
+    }
 }

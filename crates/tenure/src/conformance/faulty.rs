@@ -12,8 +12,9 @@ use crate::store::Result;
 use crate::{
     AsOf, Attempt, Capabilities, Change, Changes, ClassName, Commit, Cursor, Document, Facets,
     Filter, Freshness, Hash, HistoryQuery, IdempotencyKey, Lease, Line, Loaded, Page, PageSize,
-    Queries, Query, Readiness, Record, Records, Revision, Room, State, Store, StoreError, Summary,
-    Sweep, Tenant, TenantId, TenantRef, Timestamp, Upkeep, Wake, Work,
+    Queries, Query, Readiness, Record, Records, Revision, Revoked, Room, Standing, State, Store,
+    StoreError, Summary, Sweep, Tenant, TenantId, TenantRef, Timestamp, Token, Tokens, Upkeep,
+    Wake, Work,
 };
 
 /// What happens to one call of a [`Faulty`] store.
@@ -306,8 +307,49 @@ impl Upkeep for Faulty {
         self.read(self.inner.facets(tenant)).await
     }
 
+    async fn standing(&self) -> Result<Standing> {
+        self.read(self.inner.standing()).await
+    }
+
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl Tokens for Faulty {
+    async fn add_token(&self, token: &Token) -> Result<bool> {
+        self.write(|| self.inner.add_token(token)).await
+    }
+
+    async fn token(&self, name: &ClassName) -> Result<Option<Token>> {
+        self.read(self.inner.token(name)).await
+    }
+
+    async fn token_of(&self, hash: &Hash) -> Result<Option<Token>> {
+        self.read(self.inner.token_of(hash)).await
+    }
+
+    async fn tokens(&self, after: Option<&ClassName>, limit: PageSize) -> Result<Vec<Token>> {
+        self.read(self.inner.tokens(after, limit)).await
+    }
+
+    async fn rotate_token(
+        &self,
+        name: &ClassName,
+        hash: &Hash,
+        previous_until: Timestamp,
+    ) -> Result<Option<Token>> {
+        self.write(|| self.inner.rotate_token(name, hash, previous_until))
+            .await
+    }
+
+    async fn revoke_token(&self, name: &ClassName, revoked: &Revoked) -> Result<Option<Token>> {
+        self.write(|| self.inner.revoke_token(name, revoked)).await
+    }
+
+    async fn note_token_uses(&self, uses: &[(ClassName, Timestamp)]) -> Result<()> {
+        self.write(|| self.inner.note_token_uses(uses)).await
     }
 }
 

@@ -38,7 +38,8 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
         (
             "zzz = 1",
             "demo/tenure.toml:1: unknown key zzz; \
-             known are store, listen, concurrency, classes, workers",
+             known are store, listen, concurrency, behind_proxy, require_if_match, tls, auth, \
+             limits, telemetry, classes, workers",
         ),
     ] {
         assert_eq!(parse(text).unwrap_err(), expected);

@@ -7,14 +7,15 @@ use uuid::Uuid;
 
 use crate::store::Result;
 use crate::{
-    Change, Commit, ConditionKind, Document, Facets, Fence, Hash, IdempotencyKey, Line, Prior,
-    Record, Revision, StoreError, Sweep, Tenant, TenantId, TenantRef, Timestamp, Under, Wake,
-    WorkFacts,
+    Change, ClassName, Commit, ConditionKind, Document, Facets, Fence, Hash, IdempotencyKey, Line,
+    Prior, Record, Revision, StoreError, Sweep, Tenant, TenantId, TenantRef, Timestamp, Token,
+    Under, Wake, WorkFacts,
 };
 
 /// All that a database holds.
 pub(super) struct Data {
     pub(super) tenants: BTreeMap<TenantId, Life>,
+    pub(super) tokens: BTreeMap<ClassName, Token>,
     /// By scope and key.
     keys: BTreeMap<(String, String), Remembered>,
     /// By position, from 1.
@@ -80,7 +81,7 @@ impl Life {
     }
 
     /// Whether a lease runs.
-    fn is_leased(&self, now: Timestamp) -> bool {
+    pub(super) fn is_leased(&self, now: Timestamp) -> bool {
         self.work.holder.is_some() && self.work.lease_until.is_some_and(|until| now < until)
     }
 
@@ -209,6 +210,7 @@ impl Data {
     pub(super) fn new() -> Self {
         Self {
             tenants: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             keys: BTreeMap::new(),
             feed: BTreeMap::new(),
             feed_end: 0,

@@ -14,6 +14,7 @@
 mod data;
 mod leases;
 mod queries;
+mod tokens;
 
 use std::fmt;
 use std::pin::pin;
@@ -28,8 +29,8 @@ use super::{Database, Factory, ManualClock, start};
 use crate::store::Result;
 use crate::{
     Attempt, Capabilities, Change, ClassName, Clock, Commit, Facets, IdempotencyKey, Lease, Loaded,
-    Readiness, Records, Revision, Room, Store, StoreError, Sweep, TenantId, TenantRef, Timestamp,
-    Upkeep, Wake, Work,
+    Readiness, Records, Revision, Room, Standing, Store, StoreError, Sweep, TenantId, TenantRef,
+    Timestamp, Upkeep, Wake, Work,
 };
 use data::Data;
 
@@ -186,6 +187,10 @@ impl Upkeep for MemoryStore {
 
     async fn facets(&self, tenant: TenantId) -> Result<Facets> {
         self.with(|data, _| data.facets(tenant))
+    }
+
+    async fn standing(&self) -> Result<Standing> {
+        self.with(|data, now| data.standing(now))
     }
 
     async fn close(&self) {
