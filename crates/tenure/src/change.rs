@@ -75,7 +75,8 @@ impl IdempotencyKey {
 
 /// One atomic write: the tenant as it will be, its line of history, and all that goes with them.
 ///
-/// Only [`decide`](crate::decide) builds one, so nobody can write a state without its history.
+/// Only [`decide`](crate::decide) builds one, so nobody can write a state without its history;
+/// [`copy`](crate::copy) rebuilds what it once decided.
 /// It carries everything that a store needs; a store adds only times of its own clock.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -118,6 +119,30 @@ impl Change {
         };
         change.compare(before)?;
         Ok(change)
+    }
+
+    /// Builds again the change that made `line`, to write it into another store.
+    ///
+    /// The rules sign it anew, and it must come out as it was: what a store was given wrong, or was
+    /// changed later, is found here.
+    pub(crate) fn copied(
+        before: Option<&Tenant>,
+        after: Tenant,
+        line: &Line,
+    ) -> Result<Self, String> {
+        let draft = crate::history::Draft {
+            kind: line.kind,
+            reason: line.reason.clone(),
+            message: line.message.clone(),
+            actor: &line.actor,
+            request_id: line.request_id,
+        };
+        let change = Self::build(before, after, draft).map_err(|invalid| invalid.to_string())?;
+        if change.line == *line {
+            Ok(change)
+        } else {
+            Err("its hash does not cover what it says".to_owned())
+        }
     }
 
     /// Works out which documents, labels and conditions are not in the store yet.

@@ -8,6 +8,7 @@ mod class_rules;
 mod condition;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod copy;
 mod cursor;
 mod decide;
 mod document;
@@ -36,6 +37,7 @@ pub use backoff::RetryPolicy;
 pub use change::{Change, IdempotencyKey, Under, Wake};
 pub use class_rules::ClassRules;
 pub use condition::{ConditionKind, Conditions, Drifted, Failing, Held, Since, Unknown};
+pub use copy::{Copied, CopyError, copy};
 pub use cursor::Cursor;
 pub use decide::{
     Command, Context, Correction, Decision, Operation, Outcome, Refusal, RefusalCode, Report,

@@ -135,6 +135,8 @@ pub(super) enum Command {
     Watch(Watch),
     /// Bring a store's schema to this program's level.
     Migrate(Migrate),
+    /// Copy a fleet with its whole history from one store to another.
+    Copy(Copy),
     /// Check all that a store holds against its history, its own rules and the configuration.
     Doctor(Doctor),
     /// Work on provisioners.
@@ -209,6 +211,16 @@ pub(super) struct Serve {
     /// Where the API listens, instead of what the configuration says.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Copy {
+    /// The store to copy from, which nothing may write to meanwhile.
+    #[arg(long, value_name = "URL")]
+    pub(super) from: String,
+    /// The store to copy to: empty, or left by a copy that was interrupted.
+    #[arg(long, value_name = "URL")]
+    pub(super) to: String,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod admin;
 mod apply;
 mod args;
 mod client;
+mod copy;
 mod doctor;
 mod drift;
 mod error;
@@ -85,6 +86,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             up::up(asked).await
         }
         Command::Migrate(args) => admin::migrate(&global, &args).await,
+        Command::Copy(args) => copy::run(&args).await,
         Command::Doctor(args) => doctor::run(&global, &args).await,
         Command::Provisioner(Provisioner::Test(args)) => {
             provisioner::test(args, global.output).await
@@ -134,6 +136,7 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Serve(_)
         | Command::Up(_)
         | Command::Migrate(_)
+        | Command::Copy(_)
         | Command::Doctor(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }

@@ -52,6 +52,7 @@ use crate::Store;
 pub mod batch;
 mod clock;
 pub mod commit;
+pub mod copying;
 pub mod create;
 pub mod cursors;
 mod dice;
@@ -182,6 +183,7 @@ macro_rules! store_conformance {
         $crate::conformance_cases_leases!([$crate::store_conformance] $factory);
         $crate::conformance_cases_errors!([$crate::store_conformance] $factory);
         $crate::conformance_cases_model!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_copying!([$crate::store_conformance] $factory);
     };
     (@cases $topic:ident [$($case:ident),* $(,)?] $factory:expr) => {
         $(
@@ -227,6 +229,7 @@ mod tests {
             crate::conformance_cases_leases!([names] include_str!("leases.rs")),
             crate::conformance_cases_errors!([names] include_str!("errors.rs")),
             crate::conformance_cases_model!([names] include_str!("model.rs")),
+            crate::conformance_cases_copying!([names] include_str!("copying.rs")),
         ] {
             let listed: BTreeSet<&str> = listed.into_iter().collect();
             let written: BTreeSet<&str> = source
