@@ -245,7 +245,7 @@ impl<F: FnMut(&TenantName) + Send> Run<'_, F> {
             if !errors.any(passing) {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(100 << send)).await;
+            tokio::time::sleep(Duration::from_millis(50 << send)).await;
             answers = self.to.commit_many(&batch).await;
         }
         for (change, answer) in batch.iter().zip(answers) {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Factory, Faulty, MemoryFactory, Setup, export, fingerprint, start, trace};
+use super::{Factory, Fault, Faulty, MemoryFactory, Setup, export, fingerprint, start, trace};
 use crate::check::verify_all;
 use crate::{Command, CopyError, Role, Selector, State, Store, StoreError, TenantRef, Token, copy};
 
@@ -51,17 +51,15 @@ pub async fn p9_a_copy_there_and_back_gives_the_same_export_byte_for_byte(factor
 pub async fn a_copy_that_fails_half_way_is_taken_up_again(factory: &dyn Factory) {
     let (from, to) = (Setup::new(&MemoryFactory).await, Setup::new(factory).await);
     trace(Arc::clone(&from.store), 78, 200).await;
-    let mut failed = 0;
-    for seed in 0_u64.. {
-        assert!(seed < 200, "it never ends");
-        let flaky = Faulty::seeded(Arc::clone(&to.store), seed, 30);
-        match copy(&*from.store, &flaky, |_| ()).await {
-            Ok(_) => break,
-            Err(CopyError::Store(_)) => failed += 1,
-            Err(other) => panic!("seed {seed}: {other}"),
-        }
+    // Longer than it tries: before the second batch, and after the first one that it then sends.
+    let cut = [Fault::FailBefore; 8];
+    let script = [&[Fault::Pass][..], &cut].concat();
+    for script in [script, vec![Fault::LoseReply; 8]] {
+        let flaky = Faulty::scripted(Arc::clone(&to.store), script);
+        let failed = copy(&*from.store, &flaky, |_| ()).await;
+        assert!(matches!(failed, Err(CopyError::Store(_))), "{failed:?}");
+        assert!(!export(&*to.store).await.unwrap().is_empty());
     }
-    assert!(failed > 0, "no copy failed, so this shows nothing");
     let again = copied(&from.store, &to.store).await;
     assert_eq!(copied(&from.store, &to.store).await, again);
     let original = export(&*from.store).await.unwrap();
