@@ -203,6 +203,35 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 
+-- Who may use the API: tokens by the hash that they have, and the one they had before a rotation.
+CREATE TABLE tokens (
+    name text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    -- Of provisioners: names with commas.
+    classes text COLLATE "C" NOT NULL,
+    -- A label selector.
+    scope text COLLATE "C" NOT NULL,
+    hash bytea NOT NULL,
+    previous_hash bytea,
+    previous_until timestamptz,
+    created_at timestamptz NOT NULL,
+    created_by text COLLATE "C" NOT NULL,
+    expires_at timestamptz,
+    last_used_at timestamptz,
+    revoked_at timestamptz,
+    revoked_by text COLLATE "C",
+    CONSTRAINT tokens_pkey PRIMARY KEY (name),
+    CONSTRAINT tokens_name CHECK (octet_length(name) BETWEEN 1 AND 63),
+    CONSTRAINT tokens_role CHECK (
+        role IN ('viewer', 'operator', 'admin', 'provisioner', 'auditor')
+    ),
+    CONSTRAINT tokens_hash CHECK (length(hash) = 32 AND length(previous_hash) = 32),
+    CONSTRAINT tokens_previous CHECK ((previous_hash IS NULL) = (previous_until IS NULL)),
+    CONSTRAINT tokens_revoked CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
+);
+CREATE UNIQUE INDEX tokens_by_hash ON tokens (hash);
+CREATE INDEX tokens_by_previous_hash ON tokens (previous_hash) WHERE previous_hash IS NOT NULL;
+
 -- Guards. They hold for every writer, this program's bugs and a shell included. Each raises TN001
 -- with its own name as the constraint's.
 CREATE FUNCTION tenure_refuse() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -23,6 +23,12 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("work", "", "SELECT, INSERT, UPDATE"),
     ("feed", "", "SELECT, INSERT, DELETE"),
     ("idempotency", "", "SELECT, INSERT, UPDATE, DELETE"),
+    ("tokens", "", "SELECT, INSERT"),
+    (
+        "tokens",
+        "hash, previous_hash, previous_until, last_used_at, revoked_at, revoked_by",
+        "UPDATE",
+    ),
 ];
 
 /// Grants a role exactly this, taking away what it was granted on these tables before.

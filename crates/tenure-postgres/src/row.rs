@@ -74,6 +74,19 @@ impl<'a> Columns<'a> {
             .map_err(|_| self.corrupt(at, "breaks its rule"))
     }
 
+    /// Reads words with commas between them.
+    pub(crate) fn parse_list<T: FromStr, L: FromIterator<T>>(&mut self) -> Result<L> {
+        let at = self.at;
+        let text: &str = self.next()?;
+        let words = text.split(',').filter(|word| !word.is_empty());
+        words
+            .map(|word| {
+                word.parse()
+                    .map_err(|_| self.corrupt(at, "breaks its rule"))
+            })
+            .collect()
+    }
+
     pub(crate) fn id(&mut self) -> Result<TenantId> {
         let id = TenantId::new(self.next::<Uuid>()?);
         self.tenant = Some(id);
@@ -93,11 +106,11 @@ impl<'a> Columns<'a> {
         u32::try_from(number).map_err(|_| self.corrupt(at, "is negative"))
     }
 
-    fn time(&mut self) -> Result<tenure::Timestamp> {
+    pub(crate) fn time(&mut self) -> Result<tenure::Timestamp> {
         Ok(self.next::<At>()?.0)
     }
 
-    fn time_option(&mut self) -> Result<Option<tenure::Timestamp>> {
+    pub(crate) fn time_option(&mut self) -> Result<Option<tenure::Timestamp>> {
         Ok(self.next::<Option<At>>()?.map(|at| at.0))
     }
 

@@ -30,6 +30,10 @@ macro_rules! statements {
 }
 
 statements! {
+    ADD_TOKEN = "add_token" (
+        TEXT, TEXT, TEXT, TEXT, BYTEA, BYTEA, TIMESTAMPTZ, TIMESTAMPTZ, TEXT, TIMESTAMPTZ,
+        TIMESTAMPTZ, TIMESTAMPTZ, TEXT
+    );
     AS_OF = "as_of" (UUID, INT8);
     AS_OF_TIME = "as_of_time" (UUID, TIMESTAMPTZ);
     BARRIER = "barrier" ();
@@ -60,13 +64,20 @@ statements! {
     HISTORY_TRANSITIONS_NEWEST = "history_transitions_newest" (UUID, INT8, INT8);
     LOAD = "load" (UUID, TEXT, TEXT, TEXT);
     NEXT_DUE = "next_due" (TEXT_ARRAY);
+    NOTE_TOKEN_USES = "note_token_uses" (TEXT_ARRAY, TIMESTAMPTZ_ARRAY);
     NOW = "now" ();
     READINESS = "readiness" ();
     RELEASE = "release" (UUID, INT8, INT8, BOOL, TEXT, TEXT, BOOL);
     REMEMBER = "remember" (UUID, INT8, TEXT, TEXT, BYTEA, INT8);
     RENEW = "renew" (UUID, INT8, INT8);
+    REVOKE_TOKEN = "revoke_token" (TEXT, TIMESTAMPTZ, TEXT);
+    ROTATE_TOKEN = "rotate_token" (TEXT, BYTEA, TIMESTAMPTZ);
+    STANDING = "standing" ();
     SWEEP_FEED = "sweep_feed" (INT8, INT8);
     SWEEP_KEYS = "sweep_keys" (INT8);
+    TOKEN = "token" (TEXT);
+    TOKEN_OF = "token_of" (BYTEA);
+    TOKENS = "tokens" (TEXT, INT8);
 }
 
 /// Every fixed statement: its name, its text, and the types of its parameters. For the tests that

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use tenure::{
-    Capabilities, Facets, Readiness, Result, Revision, StoreError, Sweep, TenantId, Timestamp,
-    Upkeep,
+    Capabilities, Facets, Readiness, Result, Revision, Standing, StoreError, Sweep, TenantId,
+    Timestamp, Upkeep,
 };
 
 use crate::row::Columns;
@@ -79,8 +79,16 @@ impl Upkeep for PostgresStore {
         })
     }
 
-    async fn standing(&self) -> Result<tenure::Standing> {
-        Err(StoreError::Closed)
+    async fn standing(&self) -> Result<Standing> {
+        let call = Call::read("standing", &sql::STANDING, &[]);
+        let mut standing = Standing::none();
+        for row in self.database.run(call).await? {
+            let mut columns = Columns::from(&row, 0, "standing");
+            let (what, word): (String, String) = (columns.next()?, columns.next()?);
+            let tenants = columns.number()?;
+            standing.add(&what, &word, tenants, columns.time_option()?)?;
+        }
+        Ok(standing)
     }
 
     async fn close(&self) {

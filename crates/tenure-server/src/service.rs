@@ -13,7 +13,7 @@ use crate::api::{self, ApiOptions, ApiState};
 use crate::config::Config;
 use crate::pull::Pull;
 use crate::reconciler::{Board, Reconciler};
-use crate::server::{self, ConnectionLimits};
+use crate::server::{self, ConnectionLimits, Exposure, ServerTls, Terms};
 use crate::{cli, open, runners};
 
 /// A running service.
@@ -34,7 +34,9 @@ impl Service {
     /// Why one of them can't be, and what to do. What was begun is ended.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         // First, so that a second server is told where the first one is, not that a file is locked.
-        let listener = server::listen(config.listen).await?;
+        let exposure = Exposure::of(config);
+        let listener = server::listen(config.listen, exposure).await?;
+        let tls = config.tls.as_ref().map(ServerTls::read).transpose()?;
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
@@ -59,9 +61,17 @@ impl Service {
         let serving = server::serve(
             listener,
             api::router(api.clone()),
-            ConnectionLimits::default(),
+            Terms {
+                limits: ConnectionLimits::default(),
+                exposure,
+                tls: tls.clone(),
+                behind_proxy: config.behind_proxy,
+            },
             stop.clone(),
         );
+        if let Some(tls) = tls {
+            tasks.spawn(tls.follow(stop.clone()));
+        }
         let ended = stop.clone();
         tasks.spawn(async move {
             if let Err(error) = serving.await {

@@ -225,6 +225,34 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 
+-- Who may use the API: tokens by the hash that they have, and the one they had before a rotation.
+CREATE TABLE tokens (
+    name TEXT NOT NULL PRIMARY KEY,
+    role TEXT NOT NULL,
+    -- Of provisioners: names with commas.
+    classes TEXT NOT NULL,
+    -- A label selector.
+    scope TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    previous_hash BLOB,
+    previous_until INTEGER,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at INTEGER,
+    last_used_at INTEGER,
+    revoked_at INTEGER,
+    revoked_by TEXT,
+    CONSTRAINT tokens_name CHECK (octet_length(name) BETWEEN 1 AND 63),
+    CONSTRAINT tokens_role CHECK (
+        role IN ('viewer', 'operator', 'admin', 'provisioner', 'auditor')
+    ),
+    CONSTRAINT tokens_hash CHECK (length(hash) = 32 AND length(previous_hash) = 32),
+    CONSTRAINT tokens_previous CHECK ((previous_hash IS NULL) = (previous_until IS NULL)),
+    CONSTRAINT tokens_revoked CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX tokens_by_hash ON tokens (hash);
+CREATE INDEX tokens_by_previous_hash ON tokens (previous_hash) WHERE previous_hash IS NOT NULL;
+
 -- How a change is written: its line first. The line moves the head, or a tenant that is new is
 -- written after its first line. So neither is ever without the other, whoever writes, and even
 -- where foreign keys are off, as they are in SQLite's own shell.

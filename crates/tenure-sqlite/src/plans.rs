@@ -17,7 +17,7 @@ use crate::migrate::MIGRATIONS;
 use crate::sql;
 
 /// Scans that are meant: a count reads all that it counts, and leases are freed once, at opening.
-const SCANS: &[&str] = &["count", "free"];
+const SCANS: &[&str] = &["count", "free", "standing"];
 
 fn database() -> Connection {
     let db = Connection::open_in_memory().unwrap();

@@ -219,7 +219,8 @@ impl Upkeep for SqliteStore {
     }
 
     async fn standing(&self) -> Result<tenure::Standing> {
-        Err(StoreError::Closed)
+        let now = self.clock.now();
+        self.read(move |db| upkeep::counted(db, now)).await
     }
 
     async fn close(&self) {

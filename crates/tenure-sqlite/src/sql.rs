@@ -10,6 +10,7 @@ macro_rules! statements {
 }
 
 statements! {
+    ADD_TOKEN = "add_token";
     AS_OF = "as_of";
     AS_OF_TIME = "as_of_time";
     CHANGES = "changes";
@@ -39,12 +40,19 @@ statements! {
     LOAD = "load";
     NAME_TAKEN = "name_taken";
     NEXT_DUE = "next_due";
+    NOTE_TOKEN_USES = "note_token_uses";
     READINESS = "readiness";
     RELEASE = "release";
     REMEMBER = "remember";
     RENEW = "renew";
+    REVOKE_TOKEN = "revoke_token";
+    ROTATE_TOKEN = "rotate_token";
+    STANDING = "standing";
     SWEEP_FEED = "sweep_feed";
     SWEEP_KEYS = "sweep_keys";
+    TOKEN = "token";
+    TOKEN_OF = "token_of";
+    TOKENS = "tokens";
     WAKE_WORK = "wake_work";
     WRITE_CONDITION = "write_condition";
     WRITE_DOCUMENT = "write_document";

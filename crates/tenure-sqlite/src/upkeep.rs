@@ -1,7 +1,7 @@
 //! Keeping the store in order: what expired goes, copies are shown, the schema is judged.
 
 use rusqlite::{Connection, params};
-use tenure::{Facets, Result, SchemaLevels, State, Sweep, TenantId, Timestamp};
+use tenure::{Facets, Result, SchemaLevels, Standing, State, Sweep, TenantId, Timestamp};
 
 use crate::readers::{all, one};
 use crate::row::{self, Columns};
@@ -51,6 +51,26 @@ pub(crate) fn facets(db: &Connection, tenant: TenantId) -> Result<Facets> {
         state,
         feed,
     })
+}
+
+/// Counts how the fleet stands.
+pub(crate) fn counted(db: &Connection, now: Timestamp) -> Result<Standing> {
+    let rows = all(db, sql::STANDING, [now.as_micros()], |row| {
+        let mut columns = Columns::new(row, "standing");
+        let what: String = columns.take(row::owned)?;
+        let word: String = columns.take(row::owned)?;
+        Ok((
+            what,
+            word,
+            columns.take(row::number)?,
+            columns.maybe(row::time)?,
+        ))
+    })?;
+    let mut standing = Standing::none();
+    for (what, word, tenants, oldest) in rows {
+        standing.add(&what, &word, tenants, oldest)?;
+    }
+    Ok(standing)
 }
 
 /// Reads what the schema says about who may use it.

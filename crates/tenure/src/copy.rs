@@ -86,7 +86,6 @@ where
     if running > 0 {
         return Err(CopyError::InUse(running));
     }
-    let end = from.changes_end().await?;
     let mut run = Run {
         from,
         to,
@@ -100,9 +99,7 @@ where
         run.tenants(deleted).await?;
     }
     run.tokens().await?;
-    if from.changes_end().await? != end {
-        return Err(CopyError::Moved);
-    }
+    run.refuse_moved().await?;
     Ok(run.copied)
 }
 
@@ -135,6 +132,25 @@ impl<F: FnMut(&TenantName) + Send> Run<'_, F> {
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => return Ok(()),
+            }
+        }
+    }
+
+    /// Both must now have the same tenants at the same revisions.
+    async fn refuse_moved(&self) -> Result<(), CopyError> {
+        let (mut here, mut there) = (everything(), everything());
+        loop {
+            let (from, to) = (self.from.list(&here).await?, self.to.list(&there).await?);
+            let heads = |items: &[Summary]| -> Vec<_> {
+                items.iter().map(|one| (one.id, one.revision)).collect()
+            };
+            if heads(&from.items) != heads(&to.items) {
+                return Err(CopyError::Moved);
+            }
+            match (from.next, to.next) {
+                (Some(from), Some(to)) => (here.after, there.after) = (Some(from), Some(to)),
+                (None, None) => return Ok(()),
+                _ => return Err(CopyError::Moved),
             }
         }
     }

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::store::Result;
-use crate::{ClassName, ConditionKind, PageSize, Readiness, Revision, State, TenantId, Timestamp};
+use crate::{
+    ClassName, ConditionKind, PageSize, Readiness, Revision, State, StoreError, TenantId, Timestamp,
+};
 
 /// What an adapter can do beyond what every adapter must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,60 @@ pub struct Standing {
     pub checks_due: BTreeMap<ClassName, DueWork>,
     /// Live leases, by class.
     pub leased: BTreeMap<ClassName, u64>,
+}
+
+impl Standing {
+    /// No tenants: every state with none.
+    pub fn none() -> Self {
+        let none = |state| (state, InState::default());
+        Self {
+            states: State::ALL.into_iter().map(none).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a row as adapters count them: `what` is `state`, `condition`, `due`, `check` or
+    /// `leased`, and `word` which one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if the words are none of ours.
+    pub fn add(
+        &mut self,
+        what: &str,
+        word: &str,
+        tenants: u64,
+        oldest: Option<Timestamp>,
+    ) -> Result<()> {
+        let corrupt = || StoreError::Corrupt {
+            what: format!("standing counts {what} {word}"),
+        };
+        match what {
+            "state" => {
+                let state = word.parse().map_err(|_| corrupt())?;
+                self.states.insert(state, InState { tenants, oldest });
+            }
+            "condition" => {
+                let kind = word.parse().map_err(|_| corrupt())?;
+                self.conditions.insert(kind, tenants);
+            }
+            "leased" => {
+                let class = word.parse().map_err(|_| corrupt())?;
+                self.leased.insert(class, tenants);
+            }
+            "due" | "check" => {
+                let class = word.parse().map_err(|_| corrupt())?;
+                let work = if what == "due" {
+                    &mut self.due
+                } else {
+                    &mut self.checks_due
+                };
+                work.insert(class, DueWork { tenants, oldest });
+            }
+            _ => return Err(corrupt()),
+        }
+        Ok(())
+    }
 }
 
 /// Keeping the store in order.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::ConnectionLimits;
@@ -41,8 +40,8 @@ impl Drop for Turn {
 /// A connection whose reads fail once a header takes too long, and whose writes fail once the
 /// client takes nothing for too long.
 #[derive(Debug)]
-pub(super) struct Guarded {
-    stream: TcpStream,
+pub(super) struct Guarded<S> {
+    stream: S,
     turns: Turns,
     limits: ConnectionLimits,
     /// Runs from a header's first byte; void once the turn has changed.
@@ -51,8 +50,8 @@ pub(super) struct Guarded {
     write: Option<Pin<Box<Sleep>>>,
 }
 
-impl Guarded {
-    pub(super) const fn new(stream: TcpStream, turns: Turns, limits: ConnectionLimits) -> Self {
+impl<S> Guarded<S> {
+    pub(super) const fn new(stream: S, turns: Turns, limits: ConnectionLimits) -> Self {
         Self {
             stream,
             turns,
@@ -99,7 +98,7 @@ impl Guarded {
     }
 }
 
-impl AsyncRead for Guarded {
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -118,7 +117,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

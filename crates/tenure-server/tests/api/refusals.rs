@@ -7,7 +7,7 @@ use axum::http::Request;
 use serde_json::json;
 use tenure::Engine;
 use tenure_server::api::{self, ApiOptions, ApiState, Limits};
-use tenure_server::server::{self, ConnectionLimits};
+use tenure_server::server::{self, ConnectionLimits, Exposure};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -331,7 +331,7 @@ async fn p12_pages_of_other_sites_and_other_hosts_are_refused() {
 #[tokio::test]
 async fn p12_an_address_that_others_can_reach_is_not_listened_on() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7070"] {
-        let error = server::listen(address.parse().unwrap())
+        let error = server::listen(address.parse().unwrap(), Exposure::Loopback)
             .await
             .unwrap_err()
             .to_string();

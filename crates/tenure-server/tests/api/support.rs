@@ -18,7 +18,7 @@ use tenure::{
 };
 use tenure_server::api::{self, ApiOptions, ApiState};
 use tenure_server::ids::{IdSource, SystemIds};
-use tenure_server::server::{self, ConnectionLimits, ListenError};
+use tenure_server::server::{self, ConnectionLimits, Exposure, ListenError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -55,9 +55,10 @@ impl Server {
         api: ApiState,
         limits: ConnectionLimits,
     ) -> Self {
-        let listener: TcpListener = server::listen("127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+        let listener: TcpListener =
+            server::listen("127.0.0.1:0".parse().unwrap(), Exposure::Loopback)
+                .await
+                .unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = server::serve(listener, api::router(api.clone()), limits, shutdown.clone());

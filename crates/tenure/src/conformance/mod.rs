@@ -73,6 +73,7 @@ pub mod model;
 pub mod queries;
 pub mod races;
 pub mod repeats;
+pub mod tokens;
 mod trace;
 pub mod work;
 
@@ -184,6 +185,7 @@ macro_rules! store_conformance {
         $crate::conformance_cases_errors!([$crate::store_conformance] $factory);
         $crate::conformance_cases_model!([$crate::store_conformance] $factory);
         $crate::conformance_cases_copying!([$crate::store_conformance] $factory);
+        $crate::conformance_cases_tokens!([$crate::store_conformance] $factory);
     };
     (@cases $topic:ident [$($case:ident),* $(,)?] $factory:expr) => {
         $(
@@ -230,6 +232,7 @@ mod tests {
             crate::conformance_cases_errors!([names] include_str!("errors.rs")),
             crate::conformance_cases_model!([names] include_str!("model.rs")),
             crate::conformance_cases_copying!([names] include_str!("copying.rs")),
+            crate::conformance_cases_tokens!([names] include_str!("tokens.rs")),
         ] {
             let listed: BTreeSet<&str> = listed.into_iter().collect();
             let written: BTreeSet<&str> = source

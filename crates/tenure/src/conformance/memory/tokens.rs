@@ -5,9 +5,7 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use super::data::Data;
 use crate::store::Result;
-use crate::{
-    ClassName, DueWork, Hash, PageSize, Revoked, Standing, State, Timestamp, Token, Tokens,
-};
+use crate::{ClassName, DueWork, Hash, PageSize, Revoked, Standing, Timestamp, Token, Tokens};
 
 #[async_trait]
 impl Tokens for MemoryStore {
@@ -86,10 +84,7 @@ impl Data {
     }
 
     pub(super) fn standing(&self, now: Timestamp) -> Standing {
-        let mut standing = Standing::default();
-        for state in State::ALL {
-            standing.states.insert(state, crate::InState::default());
-        }
+        let mut standing = Standing::none();
         for life in self.tenants.values() {
             let tenant = life.tenant();
             let in_state = standing.states.entry(tenant.state).or_default();

@@ -1,0 +1,20 @@
+-- Gives a token another hash, unless it has it already. Every expression sees the old row.
+UPDATE tokens SET
+    previous_hash = CASE WHEN hash = ?2 THEN previous_hash ELSE hash END,
+    previous_until = CASE WHEN hash = ?2 THEN previous_until ELSE ?3 END,
+    hash = ?2
+WHERE name = ?1 AND revoked_at IS NULL
+RETURNING
+    name,
+    role,
+    classes,
+    scope,
+    hash,
+    previous_hash,
+    previous_until,
+    created_at,
+    created_by,
+    expires_at,
+    last_used_at,
+    revoked_at,
+    revoked_by;
