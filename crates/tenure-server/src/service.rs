@@ -51,6 +51,7 @@ impl Service {
                 classes: config.classes.keys().cloned().collect(),
                 board,
                 limits: config.limits,
+                auth_required: config.auth.required,
                 pull: Some(Arc::new(pull)),
                 stop: stop.clone(),
                 ..ApiOptions::default()
@@ -88,7 +89,7 @@ impl Service {
 
     /// The same API, to be called in this process.
     pub fn router(&self) -> Router {
-        api::router(self.api.clone())
+        api::local_router(self.api.clone())
     }
 
     /// The store, for reading.
