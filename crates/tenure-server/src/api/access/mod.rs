@@ -99,6 +99,7 @@ pub(super) async fn enter(
         return turned_away(Turned("no_rule", problem), path, address);
     };
     if permission == Permission::Open {
+        request.extensions_mut().insert(nobody());
         return next.run(request).await;
     }
     let in_process = request.extensions().get::<InProcess>().is_some();
@@ -204,15 +205,24 @@ fn unknown(reason: &'static str) -> Turned {
     )
 }
 
+/// Whoever asks for what tells nothing of any tenant.
+fn nobody() -> Principal {
+    Principal {
+        actor: Actor::anonymous(),
+        role: Role::Viewer,
+        classes: BTreeSet::new(),
+        scope: Selector::default(),
+        holder: None,
+        anonymous: true,
+    }
+}
+
 /// Somebody on this machine, whom nobody asks who they are.
 fn anyone(actor: Result<Actor, Problem>) -> Result<Principal, Turned> {
     Ok(Principal {
         actor: actor.map_err(|problem| Turned("actor", problem))?,
         role: Role::Admin,
-        classes: BTreeSet::new(),
-        scope: Selector::default(),
-        holder: None,
-        anonymous: true,
+        ..nobody()
     })
 }
 
