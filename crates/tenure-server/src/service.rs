@@ -73,6 +73,9 @@ impl Service {
         tasks.spawn(Reconciler::new(engine, options).run(stop.clone()));
         tasks.close();
         tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
+        if !config.auth.required {
+            tracing::info!("nobody is asked for a token: everybody on this machine is an admin");
+        }
         Ok(Self {
             address,
             api,
