@@ -41,9 +41,10 @@ pub(super) async fn finish(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let client_id = headers::client_request_id(request.headers());
-    let guarded = match api.options().auth_required {
-        true => Ok(()),
-        false => guard::check(request.uri(), request.headers()),
+    let guarded = if api.options().auth_required {
+        Ok(())
+    } else {
+        guard::check(request.uri(), request.headers())
     };
     let response = match guarded {
         Ok(()) => next.run(request).await,

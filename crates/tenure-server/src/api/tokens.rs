@@ -135,9 +135,8 @@ impl FromRequestParts<ApiState> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
-        let text = match Path::<String>::from_request_parts(parts, api).await {
-            Ok(Path(text)) => text,
-            Err(_) => return Err(Problem::invalid("path", "must be UTF-8")),
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, api).await else {
+            return Err(Problem::invalid("path", "must be UTF-8"));
         };
         Ok(Self(field("name", &text)?))
     }
@@ -335,24 +334,7 @@ impl CreateToken {
                 "must be absent: they are for provisioners",
             )),
         }?;
-        let expires_at = match (&self.expires_at, self.expires_in_seconds) {
-            (None, None) => None,
-            (Some(at), None) => Some(field::<Timestamp>("expires_at", at)?),
-            (None, Some(1..=LIFE_MAX)) => self
-                .expires_in_seconds
-                .map(|seconds| now.plus(Duration::from_secs(seconds))),
-            (None, Some(_)) => {
-                let rule = format!("must be 1 to {LIFE_MAX}, which is ten years");
-                return Err(Problem::invalid("expires_in_seconds", rule));
-            }
-            (Some(_), Some(_)) => {
-                let rule = "must be absent where expires_at is given";
-                return Err(Problem::invalid("expires_in_seconds", rule));
-            }
-        };
-        if expires_at.is_some_and(|at| at <= now) {
-            return Err(Problem::invalid("expires_at", "must be in the future"));
-        }
+        let expires_at = self.end(now)?;
         Ok(Token {
             name: field("name", &self.name)?,
             role,
@@ -366,6 +348,33 @@ impl CreateToken {
             last_used_at: None,
             revoked: None,
         })
+    }
+
+    /// From when on the token is no good.
+    fn end(&self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+        let end = match (&self.expires_at, self.expires_in_seconds) {
+            (None, None) => None,
+            (Some(at), None) => Some(field::<Timestamp>("expires_at", at)?),
+            (None, Some(1..=LIFE_MAX)) => self
+                .expires_in_seconds
+                .map(|seconds| now.plus(Duration::from_secs(seconds))),
+            (None, Some(_)) => {
+                return Err(Problem::invalid(
+                    "expires_in_seconds",
+                    format!("must be 1 to {LIFE_MAX}, which is ten years"),
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid(
+                    "expires_in_seconds",
+                    "must be absent where expires_at is given",
+                ));
+            }
+        };
+        if end.is_some_and(|at| at <= now) {
+            return Err(Problem::invalid("expires_at", "must be in the future"));
+        }
+        Ok(end)
     }
 }
 

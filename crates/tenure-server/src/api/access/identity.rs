@@ -21,7 +21,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "whoever verifies builds it")]
 pub struct Refused {
-    /// Why, in one snake_case word, for logs and counters; the client is not told.
+    /// Why, in one `snake_case` word, for logs and counters; the client is not told.
     pub reason: &'static str,
 }
 

@@ -5,7 +5,7 @@
 //! - A token that was revoked or rotated elsewhere is good here for [`TRUST`] at most; here, no more.
 //! - Each token's use is written at most once in [`NOTE_INTERVAL`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) struct Known(Mutex<Inside>);
 
 #[derive(Debug, Default)]
 struct Inside {
-    good: HashMap<Hash, (Arc<Token>, Instant)>,
+    good: BTreeMap<[u8; 32], (Arc<Token>, Instant)>,
     /// Counts what was forgotten on purpose: what was asked before that is not remembered.
     ended: u64,
     uses: BTreeMap<ClassName, Timestamp>,
@@ -44,7 +44,7 @@ impl Known {
     /// [`Self::remember`] with it.
     pub(super) fn find(&self, hash: &Hash) -> Result<Arc<Token>, u64> {
         let inside = self.inside();
-        match inside.good.get(hash) {
+        match inside.good.get(hash.as_bytes()) {
             Some((token, since)) if since.elapsed() < TRUST => Ok(Arc::clone(token)),
             _ => Err(inside.ended),
         }
@@ -60,7 +60,9 @@ impl Known {
             inside.good.retain(|_, (_, since)| since.elapsed() < TRUST);
         }
         if inside.good.len() < TOKENS_MAX {
-            inside.good.insert(hash, (Arc::clone(token), asked.1));
+            inside
+                .good
+                .insert(*hash.as_bytes(), (Arc::clone(token), asked.1));
         }
     }
 
@@ -80,6 +82,7 @@ impl Known {
             return None;
         }
         let since = inside.noted_at.map(|at| at.elapsed());
+        drop(inside);
         Some(since.map_or(Duration::ZERO, |since| NOTE_INTERVAL.saturating_sub(since)))
     }
 
@@ -120,7 +123,7 @@ mod tests {
         let (known, hash) = (Known::default(), Hash::of(b"it"));
         let asked = (known.find(&hash).unwrap_err(), Instant::now());
         known.remember(hash, &token(), asked);
-        advance(TRUST - Duration::from_millis(1)).await;
+        advance(Duration::from_millis(4_999)).await;
         assert!(known.find(&hash).is_ok());
         advance(Duration::from_millis(1)).await;
         assert!(known.find(&hash).is_err());

@@ -90,8 +90,8 @@ mod tests {
         for bad in [
             "",
             "tnr_",
-            &text[1..],
-            &text[..61],
+            text.strip_prefix('t').unwrap(),
+            text.get(..61).unwrap(),
             &format!("{text}a"),
             &upper,
         ] {
