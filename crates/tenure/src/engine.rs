@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::store::Result as StoreResult;
 use crate::{
     Advice, AsOf, Attempt, Change, ClassRules, Command, Commit, Context, Decision, Freshness,
-    IdempotencyKey, Lease, Loaded, Prior, Record, Refusal, RefusalCode, Report, Revision, Store,
-    StoreError, Tenant, TenantRef, Under, Wake, Written, decide, decide_report,
+    IdempotencyKey, Lease, Loaded, Prior, Record, Refusal, RefusalCode, Report, Revision, Selector,
+    Store, StoreError, Tenant, TenantRef, Under, Wake, Written, decide, decide_report,
 };
 
 /// How often a lost race is decided anew before the caller is told.
@@ -35,6 +35,9 @@ pub struct Request {
     pub context: Context,
     /// The revision that the client saw; if the tenant is at another one, nothing is done.
     pub if_revision: Option<Revision>,
+    /// Only tenants whose labels match are there for the client; all if empty. It can neither touch
+    /// another, nor create one or leave one behind that does not match.
+    pub scope: Selector,
     /// The client's name for its intent.
     pub key: Option<IdempotencyKey>,
     /// Do everything but write.
@@ -91,6 +94,12 @@ pub enum EngineError {
         expected: Revision,
         /// What is.
         actual: Revision,
+    },
+    /// The tenant's labels would not match the scope of the client.
+    #[error("its labels would be outside of your scope, which is {scope}; let them match it")]
+    OutOfScope {
+        /// The scope.
+        scope: Selector,
     },
     /// A living tenant has the name.
     #[error("the name is taken by a living tenant")]
@@ -169,7 +178,7 @@ impl Engine {
         request: &Request,
         loaded: Loaded,
     ) -> Result<Option<Answer>, EngineError> {
-        let tenant = loaded.record.map(|record| record.tenant);
+        let tenant = visible(request, loaded.record.map(|record| record.tenant))?;
         if let Some(expected) = request.if_revision {
             let actual = tenant
                 .as_ref()
@@ -187,6 +196,10 @@ impl Engine {
             },
             Decision::Change(change) => {
                 self.check(&change, tenant.as_ref())?;
+                if !request.scope.matches(&change.tenant().labels) {
+                    let scope = request.scope.clone();
+                    return Err(EngineError::OutOfScope { scope });
+                }
                 let change = change.with_key(request.key.clone());
                 let effect = if change.expected().is_none() {
                     Effect::Created
@@ -277,6 +290,16 @@ impl Engine {
         {
             return Err(EngineError::KeyReused);
         }
+        if !request.scope.is_empty() {
+            // By the labels that it has now, as everywhere.
+            let who = TenantRef::Id(prior.tenant);
+            let now = self.store.get(&who, Freshness::Primary).await?;
+            let seen = now.is_some_and(|now| request.scope.matches(&now.tenant.labels));
+            if !seen {
+                let (code, detail) = (RefusalCode::TenantNotFound, "there is no such tenant");
+                return Err(EngineError::Refused(Refusal::new(code, None, detail)));
+            }
+        }
         let point = AsOf::Revision(prior.revision);
         let tenant = self
             .store
@@ -364,6 +387,17 @@ impl Engine {
     /// Commits, and resolves an unknown outcome by sending the same change again.
     async fn commit(&self, change: &Change) -> StoreResult<Commit> {
         resolve(|| self.store.commit(change)).await
+    }
+}
+
+/// The tenant, if it is there for the client. Its name is taken even if it is not.
+fn visible(request: &Request, tenant: Option<Tenant>) -> Result<Option<Tenant>, EngineError> {
+    match tenant {
+        Some(hidden) if !request.scope.matches(&hidden.labels) => match request.command {
+            Command::Create(_) | Command::Apply(_) => Err(EngineError::NameTaken),
+            _ => Ok(None),
+        },
+        tenant => Ok(tenant),
     }
 }
 

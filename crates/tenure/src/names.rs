@@ -232,6 +232,13 @@ parsed_text! {
     }
 }
 
+impl Actor {
+    /// A person who did not say who they are.
+    pub fn anonymous() -> Self {
+        Self("user:anonymous".to_owned())
+    }
+}
+
 /// Declares a number that counts from 0 or 1 and fits a 64-bit column.
 macro_rules! counter {
     ($(#[$doc:meta])* $name:ident) => {

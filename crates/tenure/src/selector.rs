@@ -43,6 +43,30 @@ impl Selector {
         &self.0
     }
 
+    /// Whether it asks for nothing, and so matches everything.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What meets both: the requirements of this selector, then those of the other that it lacks.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] if they are more than 16 together.
+    pub fn and(&self, other: &Self) -> Result<Self, Invalid> {
+        let mut both = self.0.clone();
+        both.extend(other.0.iter().filter(|r| !self.0.contains(r)).cloned());
+        if both.len() > REQUIREMENTS_MAX {
+            let rule = format!(
+                "must have at most {REQUIREMENTS_MAX} requirements together with those that always \
+                 count here, which are {}",
+                other.0.len()
+            );
+            return Err(Invalid::new("selector", rule));
+        }
+        Ok(Self(both))
+    }
+
     /// Whether labels meet all requirements.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| match requirement {
@@ -193,6 +217,20 @@ mod tests {
             assert_eq!(selector.to_string(), canonical);
             assert_eq!(canonical.parse::<Selector>().unwrap(), selector);
         }
+    }
+
+    #[test]
+    fn two_selectors_are_one_that_asks_for_both() {
+        let selector = |text: &str| text.parse::<Selector>().unwrap();
+        let both = selector("a=b,!c").and(&selector("d,a=b")).unwrap();
+        assert_eq!(both.to_string(), "a in (b),!c,d");
+        let many = |from: usize| {
+            let keys: Vec<String> = (from..from + 16).map(|n| format!("k{n}")).collect();
+            selector(&keys.join(","))
+        };
+        assert_eq!(many(0).and(&many(0)).unwrap(), many(0));
+        let error = many(0).and(&selector("k16,k1")).unwrap_err().to_string();
+        assert!(error.contains("which are 2"), "{error}");
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub enum Code {
     HostNotAllowed,
     OriginNotAllowed,
     Unauthorized,
+    Forbidden,
+    TokenNotFound,
+    TokenExists,
+    TokenRevoked,
     TenantNotFound,
     RevisionNotFound,
     TenantExists,
@@ -56,7 +60,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
@@ -67,6 +71,10 @@ impl Code {
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
         Self::Unauthorized,
+        Self::Forbidden,
+        Self::TokenNotFound,
+        Self::TokenExists,
+        Self::TokenRevoked,
         Self::TenantNotFound,
         Self::RevisionNotFound,
         Self::TenantExists,
@@ -116,6 +124,10 @@ impl Code {
             Self::HostNotAllowed => ("host_not_allowed", 421, "The host is not this server's"),
             Self::OriginNotAllowed => ("origin_not_allowed", 403, "Another site's page asks"),
             Self::Unauthorized => ("unauthorized", 401, "Nobody known asks"),
+            Self::Forbidden => ("forbidden", 403, "The caller may not do this"),
+            Self::TokenNotFound => ("token_not_found", 404, "There is no such token"),
+            Self::TokenExists => ("token_exists", 409, "The token's name was used"),
+            Self::TokenRevoked => ("token_revoked", 409, "The token is revoked"),
             Self::TenantNotFound => ("tenant_not_found", 404, "There is no such tenant"),
             Self::RevisionNotFound => ("revision_not_found", 404, "The tenant was not there then"),
             Self::TenantExists => ("tenant_exists", 409, "The tenant exists already"),

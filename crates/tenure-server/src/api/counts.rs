@@ -28,7 +28,7 @@ pub(super) async fn counts(
     mut call: Call,
 ) -> Result<Response, Problem> {
     let deadline = call.deadline(&api);
-    let filter = filter(&mut call.params)?;
+    let filter = filter(&mut call.params, &call.principal)?;
     call.params.finish()?;
     let states = api
         .read(deadline, api.engine().store().count(&filter))

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tenure::{
-    ClassName, ConditionKind, Difference, Direction, Filter, Query, Record, Revision,
+    ClassName, ConditionKind, Difference, Direction, Filter, Query, Record, Revision, Selector,
     State as TenantState, StoreError, TenantId, TenantName, Timestamp, Waiver,
 };
 
@@ -60,9 +60,10 @@ pub(super) async fn drift(
     mut call: Call,
 ) -> Result<Response, Problem> {
     let deadline = call.deadline(&api);
+    let selector: Selector = call.params.one("selector")?.unwrap_or_default();
     let filter = Filter {
         class: call.params.one("class")?,
-        selector: call.params.one("selector")?.unwrap_or_default(),
+        selector: selector.and(&call.principal.scope)?,
         conditions: BTreeSet::from([ConditionKind::Drifted]),
         ..Filter::default()
     };
@@ -70,6 +71,7 @@ pub(super) async fn drift(
     let limit = call.params.page_size()?;
     let after = call.params.text("page_token")?;
     call.params.finish()?;
+    let principal = call.principal;
     let query = Query {
         filter,
         direction,
@@ -89,7 +91,12 @@ pub(super) async fn drift(
     };
     let (records, next) = api.read(deadline, read).await?;
     Ok(json_answer(&DriftPage {
-        items: records.into_iter().filter_map(view).collect(),
+        // A tenant may have left the scope since the list was made.
+        items: records
+            .into_iter()
+            .filter(|record| principal.sees(&record.tenant.labels))
+            .filter_map(view)
+            .collect(),
         next: next.map(|cursor| cursor.to_string()),
     }))
 }

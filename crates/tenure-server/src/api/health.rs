@@ -28,7 +28,9 @@ struct OpenBreaker {
     since: Timestamp,
     until: Timestamp,
     reason: Reason,
-    message: Message,
+    /// What its provisioner said, which only this machine hears of a server that asks for tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message>,
 }
 
 /// Says that the process lives. It asks nothing else: a database that is down is no reason to
@@ -71,7 +73,7 @@ fn open_breakers(api: &ApiState) -> Vec<OpenBreaker> {
             since,
             until,
             reason,
-            message,
+            message: (!api.options().auth_required).then_some(message),
         }),
         Breaker::Closed | Breaker::HalfOpen => None,
     };

@@ -10,6 +10,7 @@
 //! - Nothing that a client sends is ignored: an unknown field, parameter or precondition is refused.
 //! - A write runs to its end once it has begun, whether or not its client waits.
 
+mod access;
 mod body;
 mod changes;
 mod code;
@@ -23,6 +24,7 @@ mod problem;
 mod request;
 mod state;
 pub mod tenants;
+mod tokens;
 mod work;
 
 use axum::Router;
@@ -30,12 +32,22 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use access::{
+    ClientAddress, Identity, Permission, RULES, Refused, Rule, Verifier,
+    reference as rules_reference,
+};
 pub use changes::ChangesPage;
 pub use code::Code;
 pub use counts::Counts;
 pub use drift::{DriftPage, DriftView};
 pub use problem::Problem;
 pub use state::{ApiOptions, ApiState, BODY_BYTES_MAX, Limits};
+pub use tokens::{TokenPage, TokenView, WhoAmI};
+
+/// The whole API, to be called in this process only: nobody is asked for a token.
+pub(crate) fn local_router(api: ApiState) -> Router {
+    router(api).layer(axum::Extension(access::InProcess))
+}
 
 /// The whole API, to be served, or to be called in process.
 pub fn router(api: ApiState) -> Router {
@@ -49,6 +61,11 @@ pub fn router(api: ApiState) -> Router {
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))
         .route("/v1/drift", get(drift::drift))
+        .route("/v1/whoami", get(tokens::whoami))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{name}", get(tokens::get))
+        .route("/v1/tokens/{name}/rotate", post(tokens::rotate))
+        .route("/v1/tokens/{name}/revoke", post(tokens::revoke))
         .route("/v1/work/claim", post(work::claim))
         .route("/v1/work/renew", post(work::renew))
         .route("/v1/work/report", post(work::report))
@@ -63,7 +80,9 @@ pub fn router(api: ApiState) -> Router {
         .route("/v1/tenants/{tenant}/release", post(tenants::release))
         .route("/v1/tenants/{tenant}/accept", post(tenants::accept))
         .route("/v1/tenants/{tenant}/waive", post(tenants::waive));
-    around(routes, api)
+    // Inside of what words refusals, and outside of whatever reads a body.
+    let guarded = routes.layer(from_fn_with_state(api.clone(), access::enter));
+    around(guarded, api)
 }
 
 /// Puts around the routes what every request goes through.

@@ -207,6 +207,7 @@ impl From<EngineError> for Problem {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Store(error) => error.into(),
             EngineError::RevisionConflict { expected, actual } => conflict(expected, actual),
+            EngineError::OutOfScope { .. } => Self::new(Code::Forbidden, error.to_string()),
             EngineError::NameTaken => Self::new(Code::NameTaken, error.to_string()),
             EngineError::IdTaken => Self::new(
                 Code::IdTaken,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access::{Known, Verifier};
 use super::code::Code;
 use super::problem::Problem;
 use crate::config::Rate;
@@ -73,6 +74,10 @@ pub struct ApiOptions {
     pub ids: Arc<dyn IdSource>,
     /// How each class stands on this server.
     pub board: Board,
+    /// Whether requests must say who they are. If not, everybody is an admin.
+    pub auth_required: bool,
+    /// What verifies bearer tokens that Tenure did not make, if any are taken.
+    pub verifier: Option<Verifier>,
 }
 
 impl Default for ApiOptions {
@@ -85,6 +90,8 @@ impl Default for ApiOptions {
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             board: Board::default(),
+            auth_required: false,
+            verifier: None,
         }
     }
 }
@@ -96,6 +103,8 @@ pub struct ApiState {
     options: Arc<ApiOptions>,
     tasks: TaskTracker,
     permits: Arc<Semaphore>,
+    known: Arc<Known>,
+    finishing: CancellationToken,
 }
 
 impl ApiState {
@@ -106,13 +115,31 @@ impl ApiState {
             permits: Arc::new(Semaphore::new(options.limits.in_flight)),
             options: Arc::new(options),
             tasks: TaskTracker::new(),
+            known: Arc::default(),
+            finishing: CancellationToken::new(),
         }
     }
 
     /// Waits until the writes are done whose clients have gone. Call it when no new request can come.
     pub async fn finish(&self) {
+        self.finishing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What is remembered of tokens.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Runs something that [`Self::finish`] waits for.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Returns when no new request can come.
+    pub(crate) async fn finishing(&self) {
+        self.finishing.cancelled().await;
     }
 
     pub(crate) const fn engine(&self) -> &Engine {

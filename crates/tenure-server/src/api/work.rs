@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenure::{Fence, TenantId};
 use tokio::time::Instant;
 
+use super::access::Principal;
 use super::body::Json;
 use super::code::Code;
 use super::problem::Problem;
@@ -159,7 +159,7 @@ pub(super) async fn report(
     Ok(json_answer(&json!({"state": state})))
 }
 
-/// Who showed the token of a worker. Of others, nothing else is looked at, nor is their body read.
+/// Who may work, and on what.
 pub(super) struct Entered {
     deadline: Instant,
     pull: Arc<Pull>,
@@ -171,30 +171,26 @@ impl FromRequestParts<ApiState> for Entered {
 
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
         let call = Call::from_request_parts(parts, api).await?;
-        let pull = api.options().pull.clone();
-        let caller = token(&call.headers).and_then(|token| pull.as_ref()?.caller(token));
-        let (Some(pull), Some(caller)) = (pull, caller) else {
-            return Err(Problem::new(
-                Code::Unauthorized,
-                "send the token of a worker as `Authorization: Bearer …`; workers and their \
-                 classes are in the server's configuration",
-            )
-            .with_accept(header::WWW_AUTHENTICATE, "Bearer"));
-        };
         let deadline = call.deadline(api);
+        let Principal {
+            actor,
+            classes,
+            holder,
+            ..
+        } = call.principal;
+        let (Some(pull), Some(holder)) = (api.options().pull.clone(), holder) else {
+            return Err(Problem::new(
+                Code::Forbidden,
+                "no work of this server is pulled; give a class pull = true in its configuration",
+            ));
+        };
         call.params.finish()?;
         Ok(Self {
             deadline,
             pull,
-            caller,
+            caller: Caller::new(holder, actor, classes),
         })
     }
-}
-
-fn token(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = text.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 impl From<PullError> for Problem {

@@ -142,6 +142,11 @@ pub(super) enum Command {
     /// Work on provisioners.
     #[command(subcommand)]
     Provisioner(Provisioner),
+    /// Make, list and end the tokens that let people and programs use the API.
+    #[command(subcommand)]
+    Token(super::token::Token),
+    /// Say who the server takes you for, and what you may do.
+    Whoami,
 }
 
 #[derive(Debug, Subcommand)]
@@ -419,7 +424,7 @@ pub(super) struct Migrate {
     pub(super) app_role: Option<String>,
 }
 
-fn time(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn time(text: &str) -> Result<std::time::Duration, String> {
     let time: Option<jiff::SignedDuration> = match text.parse::<u32>() {
         Ok(seconds) => Some(jiff::SignedDuration::from_secs(i64::from(seconds))),
         Err(_) => text.parse().ok(),
@@ -428,7 +433,7 @@ fn time(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "must be a time such as 90s, 5m or 1h30m".to_owned())
 }
 
-fn until(text: &str) -> Result<Until, String> {
+pub(super) fn until(text: &str) -> Result<Until, String> {
     if text == "now" {
         return Ok(Until::Now);
     }
@@ -462,7 +467,7 @@ fn revision(text: &str) -> Result<Revision, String> {
 }
 
 /// Checks it here, and sends it as it was typed.
-fn selector(text: &str) -> Result<String, tenure::Invalid> {
+pub(super) fn selector(text: &str) -> Result<String, tenure::Invalid> {
     text.parse::<Selector>().map(|_| text.to_owned())
 }
 

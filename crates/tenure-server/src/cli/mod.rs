@@ -22,6 +22,7 @@ mod provisioner;
 mod serve;
 mod store;
 mod tenants;
+mod token;
 mod wait;
 mod watch;
 
@@ -133,6 +134,8 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Waive(args) => drift::waive(client, &args, format).await,
         Command::Wait(args) => wait::run(client, &args).await,
         Command::Watch(args) => watch::run(client, &args, format).await,
+        Command::Token(command) => token::run(client, command, format).await,
+        Command::Whoami => token::whoami(client, format).await,
         Command::Serve(_)
         | Command::Up(_)
         | Command::Migrate(_)

@@ -13,12 +13,12 @@
 mod told;
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use subtle::ConstantTimeEq as _;
 use tenure::{
     Actor, Attempt, ClassName, Clock, Context, Correction, Direction, Document, Engine,
     EngineError, Fence, Freshness, Generation, Hash, HistoryQuery, LEASES_MAX, Lease, Message,
@@ -95,6 +95,30 @@ impl From<EngineError> for PullError {
 impl From<StoreError> for PullError {
     fn from(error: StoreError) -> Self {
         Self::Engine(error.into())
+    }
+}
+
+impl Caller {
+    /// A worker that holds leases under this name.
+    pub(crate) fn new(
+        name: String,
+        actor: Actor,
+        classes: impl IntoIterator<Item = ClassName>,
+    ) -> Self {
+        let classes = classes.into_iter().collect();
+        Self {
+            name,
+            actor,
+            classes,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) const fn actor(&self) -> &Actor {
+        &self.actor
     }
 }
 
@@ -415,8 +439,7 @@ impl Pull {
 
 /// Whether two hashes are the same, in a time that does not tell where they differ.
 fn is_same(one: &Hash, other: &Hash) -> bool {
-    let pairs = one.as_bytes().iter().zip(other.as_bytes());
-    black_box(pairs.fold(0, |seen, (a, b)| seen | (a ^ b))) == 0
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
 fn report_of(class: &Class, (operation, tenant): (Operation, &Tenant), outcome: Outcome) -> Report {

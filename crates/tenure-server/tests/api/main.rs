@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod connections;
 mod drift;
 mod explain;
@@ -17,5 +18,6 @@ mod refusals;
 mod schema;
 mod stores;
 mod support;
+mod tokens;
 mod work;
 mod writes;

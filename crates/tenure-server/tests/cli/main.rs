@@ -13,4 +13,5 @@ mod drift;
 mod manifests;
 mod pull;
 mod support;
+mod tokens;
 mod up;

@@ -329,6 +329,7 @@ impl Setup {
             command,
             context: self.context(),
             if_revision: None,
+            scope: crate::Selector::default(),
             key: None,
             dry_run: false,
         }

@@ -115,6 +115,7 @@ impl Lockstep {
             command,
             context,
             if_revision,
+            scope: crate::Selector::default(),
             key,
             dry_run,
         };

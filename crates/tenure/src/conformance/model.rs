@@ -123,6 +123,7 @@ impl Client {
             command,
             context: context(request_id, step),
             if_revision: None,
+            scope: crate::Selector::default(),
             key: Some(key.unwrap()),
             dry_run: false,
         };

@@ -46,7 +46,7 @@ pub(in super::super) async fn apply(
         message,
     } = value;
     check_class(&api, &call, &name, class.as_ref()).await?;
-    let context = call.context(&api, message)?;
+    let context = call.context(&api, message);
     let wanted = Wanted {
         id: TenantId::new(api.options().ids.fresh()),
         name: name.clone(),

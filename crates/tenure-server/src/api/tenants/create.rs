@@ -34,7 +34,7 @@ pub(in super::super) async fn create(
     } = value;
     super::check_class(&api, &class.clone().unwrap_or_default())?;
     check_id(id)?;
-    let context = call.context(&api, message)?;
+    let context = call.context(&api, message);
     // After the time of the change: no tenant's id is older than its creation.
     let wanted = Wanted {
         id: id.unwrap_or_else(|| TenantId::new(api.options().ids.fresh())),

@@ -23,6 +23,6 @@ pub(in super::super) async fn delete(
 ) -> Result<Response, Problem> {
     let message: tenure::Message = call.params.one("message")?.unwrap_or_default();
     let text = Bytes::from(json!({"message": message}).to_string());
-    let context = call.context(&api, message)?;
+    let context = call.context(&api, message);
     carry_out(&api, call, (who, Command::Delete), context, text).await
 }

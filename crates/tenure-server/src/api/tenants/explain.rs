@@ -27,7 +27,8 @@ pub(in super::super) async fn explain(
         Ok::<_, StoreError>((found, now))
     };
     let (found, now) = api.read(deadline, read).await?;
-    let record = found.ok_or_else(Problem::tenant_not_found)?;
+    let seen = found.filter(|record| call.principal.sees(&record.tenant.labels));
+    let record = seen.ok_or_else(Problem::tenant_not_found)?;
     let class = api.options().board.of(&record.tenant.class);
     Ok(json_answer(&tenure::explain(&record, class.as_ref(), now)))
 }

@@ -1,16 +1,21 @@
 //! The filters that lists and counts take.
 
-use tenure::{Between, Filter};
+use tenure::{Between, Filter, Selector};
 
+use super::super::access::Principal;
 use super::super::params::Params;
 use super::super::problem::Problem;
 
-/// Reads the filters from the query.
-pub(in super::super) fn filter(params: &mut Params) -> Result<Filter, Problem> {
+/// Reads the filters from the query; the scope of who asks always counts.
+pub(in super::super) fn filter(
+    params: &mut Params,
+    principal: &Principal,
+) -> Result<Filter, Problem> {
+    let selector: Selector = params.one("selector")?.unwrap_or_default();
     Ok(Filter {
         states: params.list("state")?.into_iter().collect(),
         class: params.one("class")?,
-        selector: params.one("selector")?.unwrap_or_default(),
+        selector: selector.and(&principal.scope)?,
         conditions: params.list("condition")?.into_iter().collect(),
         created: between(params, "created_from", "created_until")?,
         updated: between(params, "updated_from", "updated_until")?,

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tenure::{AsOf, Revision, Tenant, TenantRef, Timestamp};
 use tokio::time::Instant;
 
+use super::super::access::Principal;
 use super::super::code::Code;
 use super::super::headers::{self, IfNoneMatch};
 use super::super::problem::Problem;
@@ -29,17 +30,18 @@ pub(in super::super) async fn get(
     let at: Option<Timestamp> = call.params.one("at")?;
     let known = headers::if_none_match(&call.headers)?;
     call.params.finish()?;
+    let seen = (&who, &call.principal);
     let view = match (revision, at) {
-        (None, None) => load(&api, deadline, &who).await?.into(),
+        (None, None) => load(&api, deadline, seen).await?.into(),
         (Some(revision), None) => past(
             &api,
             deadline,
-            &who,
+            seen,
             AsOf::Revision(Revision::new(revision)),
         )
         .await?
         .into(),
-        (None, Some(at)) => past(&api, deadline, &who, AsOf::Time(at)).await?.into(),
+        (None, Some(at)) => past(&api, deadline, seen, AsOf::Time(at)).await?.into(),
         (Some(_), Some(_)) => {
             return Err(Problem::invalid(
                 "at",
@@ -53,10 +55,10 @@ pub(in super::super) async fn get(
 async fn past(
     api: &ApiState,
     deadline: Instant,
-    who: &TenantRef,
+    seen: (&TenantRef, &Principal),
     point: AsOf,
 ) -> Result<Tenant, Problem> {
-    let now = load(api, deadline, who).await?.tenant;
+    let now = load(api, deadline, seen).await?.tenant;
     let then = api
         .read(deadline, api.engine().store().as_of(now.id, point))
         .await?;

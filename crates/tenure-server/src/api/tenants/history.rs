@@ -28,7 +28,7 @@ pub(in super::super) async fn history(
         limit: call.params.page_size()?,
     };
     call.params.finish()?;
-    let tenant = load(&api, deadline, &who).await?.tenant;
+    let tenant = load(&api, deadline, (&who, &call.principal)).await?.tenant;
     let items = api
         .read(deadline, api.engine().store().history(tenant.id, &query))
         .await?;

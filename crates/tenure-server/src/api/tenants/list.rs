@@ -23,7 +23,7 @@ pub(in super::super) async fn list(
     mut call: Call,
 ) -> Result<Response, Problem> {
     let deadline = call.deadline(&api);
-    let filter = filter(&mut call.params)?;
+    let filter = filter(&mut call.params, &call.principal)?;
     let direction = call.params.order(Direction::Ascending)?;
     let limit = call.params.page_size()?;
     let after = call.params.text("page_token")?;

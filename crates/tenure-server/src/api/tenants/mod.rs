@@ -35,6 +35,7 @@ pub(super) use patch::patch;
 pub(super) use verbs::{accept, hold, release, resume, retry, suspend};
 pub(super) use waive::waive;
 
+use super::access::Principal;
 use super::code::Code;
 use super::problem::Problem;
 use super::state::ApiState;
@@ -60,11 +61,19 @@ async fn segment(parts: &mut Parts, api: &ApiState) -> Result<String, Problem> {
 }
 
 /// The tenant with what is counted for it, or a problem that says how deleted ones are found.
-async fn load(api: &ApiState, deadline: Instant, who: &TenantRef) -> Result<Record, Problem> {
+///
+/// One outside of the scope of who asks is not there.
+async fn load(
+    api: &ApiState,
+    deadline: Instant,
+    (who, principal): (&TenantRef, &Principal),
+) -> Result<Record, Problem> {
     let found = api
         .read(deadline, api.engine().get(who, Freshness::Primary))
         .await?;
-    found.ok_or_else(Problem::tenant_not_found)
+    found
+        .filter(|record| principal.sees(&record.tenant.labels))
+        .ok_or_else(Problem::tenant_not_found)
 }
 
 /// Refuses a class that nothing provisions: its tenants would wait for ever.

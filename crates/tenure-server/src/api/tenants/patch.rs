@@ -23,7 +23,7 @@ pub(in super::super) async fn patch(
     call: Call,
     MergePatch(Json { value, text }): MergePatch<PatchBody>,
 ) -> Result<Response, Problem> {
-    let context = call.context(&api, value.message.clone())?;
+    let context = call.context(&api, value.message.clone());
     let command = command(value)?;
     carry_out(&api, call, (who, command), context, text).await
 }

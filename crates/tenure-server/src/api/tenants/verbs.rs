@@ -78,6 +78,6 @@ async fn verb(
     call: Call,
     Json { value, text }: Json<VerbBody>,
 ) -> Result<Response, Problem> {
-    let context = call.context(&api, value.message)?;
+    let context = call.context(&api, value.message);
     carry_out(&api, call, (who, command), context, text).await
 }

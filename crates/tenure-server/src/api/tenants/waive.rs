@@ -25,7 +25,7 @@ pub(in super::super) async fn waive(
         until,
         message,
     } = value;
-    let context = call.context(&api, message)?;
+    let context = call.context(&api, message);
     carry_out(
         &api,
         call,

@@ -36,6 +36,7 @@ pub(super) async fn carry_out(
         command,
         context,
         if_revision,
+        scope: call.principal.scope.clone(),
         key,
         dry_run,
     };

@@ -1,0 +1,329 @@
+//! Who asks, and whether they may: before anything else of a request is read.
+//!
+//! # Invariants
+//!
+//! - A route without a row in [`rules`] is refused to everybody.
+//! - An unknown, expired, revoked or malformed token is answered alike, and no token is ever logged.
+//! - A server that requires authentication goes by `Authorization` alone, which no page of another
+//!   site can make a browser send unasked: so it needs no guard of `Host` and `Origin`, and has no
+//!   cookie that would need one.
+
+mod identity;
+mod known;
+mod rules;
+mod secret;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq as _;
+use tenure::{Actor, ClassName, Hash, Labels, Role, Selector, Token};
+use tokio::time::{Instant, sleep};
+
+use super::code::Code;
+use super::headers;
+use super::problem::Problem;
+use super::state::ApiState;
+
+pub use identity::{Identity, Refused, Verifier};
+pub(crate) use known::Known;
+pub use rules::{Permission, RULES, Rule, reference};
+pub(crate) use secret::Secret;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Principal {
+    /// What history calls them. Proven, unless they are anonymous: then they say it themselves.
+    pub(crate) actor: Actor,
+    pub(crate) role: Role,
+    /// The classes whose work they may do.
+    pub(crate) classes: BTreeSet<ClassName>,
+    /// The tenants that are there for them.
+    pub(crate) scope: Selector,
+    /// Whom the store has leases for, if they may have any.
+    pub(crate) holder: Option<String>,
+    /// Whether nobody asked who they are.
+    pub(crate) anonymous: bool,
+}
+
+impl Principal {
+    /// Whether tenants with these labels are there for them.
+    pub(crate) fn sees(&self, labels: &Labels) -> bool {
+        self.scope.matches(labels)
+    }
+}
+
+/// Where a client is, if the server knows; put into a request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the server makes it")]
+pub struct ClientAddress(pub IpAddr);
+
+/// A request of this very process, which is asked for no token. Nothing on a socket can carry it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InProcess;
+
+/// Why somebody is turned away: a word for logs and counters, and what they are told.
+struct Turned(&'static str, Problem);
+
+/// What is read of a request to know who asks.
+struct Asked {
+    permission: Permission,
+    shown: Shown,
+    actor: Result<Actor, Problem>,
+    open: bool,
+}
+
+/// What `Authorization` shows.
+enum Shown {
+    Nothing,
+    Bearer(String),
+    Other,
+}
+
+/// Lets those in who may use the route.
+pub(super) async fn enter(
+    State(api): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let address = request.extensions().get::<ClientAddress>().copied();
+    let path = route.as_ref().map_or("none", MatchedPath::as_str);
+    let Some(permission) = rules::rule(request.method(), path) else {
+        let problem = Problem::new(Code::Forbidden, "no rule says who may use this route");
+        return turned_away(Turned("no_rule", problem), path, address);
+    };
+    if permission == Permission::Open {
+        request.extensions_mut().insert(nobody());
+        return next.run(request).await;
+    }
+    let in_process = request.extensions().get::<InProcess>().is_some();
+    let asked = Asked {
+        permission,
+        shown: shown(request.headers()),
+        actor: headers::actor(request.headers()),
+        open: in_process || !api.options().auth_required,
+    };
+    match admitted(&api, asked).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            let response = next.run(request).await;
+            if let Some(problem) = response.extensions().get::<Problem>()
+                && problem.code() == Code::Forbidden
+            {
+                refused("scope", path, address);
+            }
+            response
+        }
+        Err(turned) => turned_away(turned, path, address),
+    }
+}
+
+/// Says so in the log and in a counter, and never what was shown.
+fn refused(reason: &'static str, route: &str, address: Option<ClientAddress>) {
+    let address = address.map(|address| address.0.to_string());
+    let client = address.as_deref().unwrap_or("unknown");
+    tracing::warn!(route, reason, client, "a request was refused");
+    metrics::counter!("tenure_auth_refusals_total", "reason" => reason).increment(1);
+}
+
+fn turned_away(turned: Turned, route: &str, address: Option<ClientAddress>) -> Response {
+    let Turned(reason, problem) = turned;
+    // Trouble with the store is not the client's.
+    if matches!(problem.code(), Code::Unauthorized | Code::Forbidden) {
+        refused(reason, route, address);
+    }
+    problem.into_response()
+}
+
+fn shown(headers: &HeaderMap) -> Shown {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (all.next(), all.next()) else {
+        let none = !headers.contains_key(header::AUTHORIZATION);
+        return if none { Shown::Nothing } else { Shown::Other };
+    };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Shown::Bearer(token.trim().to_owned())
+        }
+        _ => Shown::Other,
+    }
+}
+
+/// Who asks, if they may.
+async fn admitted(api: &ApiState, asked: Asked) -> Result<Principal, Turned> {
+    let principal = match &asked.shown {
+        Shown::Nothing if asked.open => anyone(asked.actor)?,
+        Shown::Nothing => return Err(unknown("missing")),
+        Shown::Other => return Err(unknown("malformed")),
+        Shown::Bearer(text) => bearer(api, text).await?,
+    };
+    let permission = asked.permission;
+    if permission == Permission::Work && principal.anonymous {
+        return Err(unknown("missing"));
+    }
+    if !permission.roles().contains(&principal.role) {
+        let roles: Vec<&str> = permission
+            .roles()
+            .iter()
+            .map(|role| role.as_str())
+            .collect();
+        let detail = format!(
+            "your role is {}; to {} takes {}",
+            principal.role,
+            permission.as_str(),
+            roles.join(" or ")
+        );
+        return Err(Turned("role", Problem::new(Code::Forbidden, detail)));
+    }
+    if permission.is_of_the_fleet() && !principal.scope.is_empty() {
+        let detail = format!(
+            "your scope is {}; to {} takes a token without a scope",
+            principal.scope,
+            permission.as_str()
+        );
+        return Err(Turned("scope", Problem::new(Code::Forbidden, detail)));
+    }
+    Ok(principal)
+}
+
+/// The one answer to all whose token is not good, whatever is the matter with it.
+fn unknown(reason: &'static str) -> Turned {
+    let detail = "send a token that is good, as `Authorization: Bearer tnr_…`; an admin makes one with \
+                  `tenure token create`, and the first is made on the store itself: \
+                  `tenure token create NAME --role admin --store URL`";
+    let problem = Problem::new(Code::Unauthorized, detail);
+    Turned(
+        reason,
+        problem.with_accept(header::WWW_AUTHENTICATE, "Bearer"),
+    )
+}
+
+/// Whoever asks for what tells nothing of any tenant.
+fn nobody() -> Principal {
+    Principal {
+        actor: Actor::anonymous(),
+        role: Role::Viewer,
+        classes: BTreeSet::new(),
+        scope: Selector::default(),
+        holder: None,
+        anonymous: true,
+    }
+}
+
+/// Somebody on this machine, whom nobody asks who they are.
+fn anyone(actor: Result<Actor, Problem>) -> Result<Principal, Turned> {
+    Ok(Principal {
+        actor: actor.map_err(|problem| Turned("actor", problem))?,
+        role: Role::Admin,
+        ..nobody()
+    })
+}
+
+async fn bearer(api: &ApiState, text: &str) -> Result<Principal, Turned> {
+    if text.starts_with(secret::PREFIX) {
+        let hash = secret::hash_of(text).ok_or_else(|| unknown("malformed"))?;
+        return token(api, hash).await;
+    }
+    let pull = api.options().pull.as_ref();
+    if let Some(worker) = pull.and_then(|pull| pull.caller(text)) {
+        return Ok(Principal {
+            actor: worker.actor().clone(),
+            role: Role::Provisioner,
+            classes: worker.classes.iter().cloned().collect(),
+            scope: Selector::default(),
+            holder: Some(worker.name().to_owned()),
+            anonymous: false,
+        });
+    }
+    let Some(verifier) = &api.options().verifier else {
+        return Err(unknown("unknown"));
+    };
+    let deadline = Instant::now() + api.options().limits.request;
+    let verdict = tokio::time::timeout_at(deadline, verifier.verify(text)).await;
+    let verdict = verdict.unwrap_or(Err(Refused { reason: "timeout" }));
+    let identity = verdict.map_err(|refused| unknown(refused.reason))?;
+    let role = identity::strongest(&identity.roles);
+    Ok(Principal {
+        actor: format!("user:{}", identity.name)
+            .parse()
+            .map_err(|_| unknown("name"))?,
+        role: role.ok_or_else(|| unknown("no_role"))?,
+        classes: BTreeSet::new(),
+        scope: Selector::default(),
+        holder: None,
+        anonymous: false,
+    })
+}
+
+/// The bearer of one of our tokens.
+async fn token(api: &ApiState, hash: Hash) -> Result<Principal, Turned> {
+    let known = api.known();
+    let token = match known.find(&hash) {
+        Ok(token) => token,
+        Err(ended) => {
+            let asked = (ended, Instant::now());
+            let deadline = asked.1 + api.options().limits.request;
+            let found = api
+                .read(deadline, api.engine().store().token_of(&hash))
+                .await;
+            let found = found.map_err(|problem| Turned("store", problem))?;
+            let token = Arc::new(found.ok_or_else(|| unknown("unknown"))?);
+            known.remember(hash, &token, asked);
+            token
+        }
+    };
+    let now = api.options().clock.now();
+    if !is_its(&token, &hash) || !token.admits(&hash, now) {
+        return Err(unknown(if token.revoked.is_some() {
+            "revoked"
+        } else {
+            "expired"
+        }));
+    }
+    if let Some(wait) = known.used(&token.name, now) {
+        note_later(api, wait);
+    }
+    let actor: Actor = format!("token:{}", token.name)
+        .parse()
+        .map_err(|_| unknown("name"))?;
+    let works = token.role == Role::Provisioner;
+    Ok(Principal {
+        holder: works.then(|| actor.to_string()),
+        actor,
+        role: token.role,
+        classes: token.classes.clone(),
+        scope: token.scope.clone(),
+        anonymous: false,
+    })
+}
+
+/// Whether the hash is a token's. How long it takes tells nothing.
+fn is_its(token: &Token, hash: &Hash) -> bool {
+    let current = token.hash.as_bytes().ct_eq(hash.as_bytes());
+    let before = token
+        .previous
+        .map_or(*token.hash.as_bytes(), |(before, _)| *before.as_bytes());
+    bool::from(current | before.ct_eq(hash.as_bytes()))
+}
+
+/// Notes what was used after a while, or when the server stops.
+fn note_later(api: &ApiState, wait: std::time::Duration) {
+    let noting = api.clone();
+    api.spawn(async move {
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = noting.finishing() => {}
+        }
+        let uses = noting.known().take_uses();
+        if let Err(error) = noting.engine().store().note_token_uses(&uses).await {
+            tracing::warn!(%error, "it could not be noted when tokens were last used");
+        }
+    });
+}
