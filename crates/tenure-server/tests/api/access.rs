@@ -123,7 +123,7 @@ async fn p12_each_role_and_scope_may_do_what_is_its_own() {
             let expected = match (row.scope, *scope) {
                 _ if !row.roles.contains(role) => (403, "forbidden"),
                 (_, "") | ("one" | "new" | "apply" | "many" | "free", "tier=gold") => (200, ""),
-                ("fleet", _) | ("new", _) => (403, "forbidden"),
+                ("fleet" | "new", _) => (403, "forbidden"),
                 ("one", _) => (404, "tenant_not_found"),
                 ("apply", _) => (409, "name_taken"),
                 _ => (200, ""),

@@ -280,7 +280,22 @@ async fn p12_who_has_a_scope_sees_and_touches_nothing_else() {
                 .contains("selector must have at most 16"),
             "{many:?}"
         );
+    })
+    .await;
+}
 
+#[tokio::test]
+async fn p12_nobody_leaves_a_scope() {
+    each_store_with(options, async |server| {
+        let admin = caller(server, "root", "admin", "").await;
+        let gold = caller(server, "gold", "operator", "tier=gold").await;
+        admin
+            .post("/v1/tenants", tenant("hidden", "iron"))
+            .await
+            .expect(201);
+        gold.post("/v1/tenants", tenant("acme", "gold"))
+            .await
+            .expect(201);
         // Neither by leaving with a tenant, nor by taking one's name, nor by asking for its revision.
         let labels = json!({"labels": {"tier": "iron"}});
         gold.send("PATCH", "/v1/tenants/acme", Some(labels.clone()))
@@ -513,6 +528,7 @@ async fn p12_a_token_is_in_no_log_no_answer_and_no_history() {
         "reason=\"malformed\"",
         "a token was rotated",
         "route=\"/v1/tenants\"",
+        "client=\"127.0.0.1\"",
     ] {
         assert!(logged.contains(said), "{said} is not in:\n{logged}");
     }
