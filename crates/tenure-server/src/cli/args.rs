@@ -9,6 +9,7 @@ use tenure::{
     Timestamp,
 };
 
+use super::jsonpath::JsonPath;
 use crate::kit::Case;
 
 const EXIT_CODES: &str = "\
@@ -18,7 +19,9 @@ Exit codes:
   2  the command line is wrong
   3  there is no such tenant
   4  the tenant is not as the command needs it: a conflict, or a precondition that does not hold
-  5  it was not so in time";
+  5  it was not so in time
+  6  it is not known who you are, or you may not
+  7  diff could not compare; 1 means there that something differs";
 
 /// A durable record of a product's tenants, and what makes each of them what it should be.
 #[derive(Debug, Parser)]
@@ -32,32 +35,54 @@ pub(super) struct Cli {
 
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// The server to ask.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "TENURE_SERVER",
-        default_value = "http://127.0.0.1:7310",
-        help_heading = "Connection"
-    )]
-    pub(super) server: String,
+    /// The server to ask, such as https://tenure.example.com; otherwise `TENURE_SERVER`, the context's,
+    /// or <http://127.0.0.1:7310>.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
+    pub(super) server: Option<String>,
     /// Go straight to a store instead of a server: sqlite:PATH or postgres://…
     #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
     pub(super) store: Option<String>,
+    /// The file with the token to show to the server; otherwise `TENURE_TOKEN_FILE`, `TENURE_TOKEN`, or
+    /// the context's.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Certificates to trust beside the system's, as PEM; otherwise `TENURE_CA_FILE`, or the context's.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// The context to use: a server with a name; otherwise `TENURE_CONTEXT`, or the current one.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    pub(super) context: Option<String>,
     /// Who the history says it was, such as user:maria.
     #[arg(long, global = true, env = "TENURE_ACTOR", help_heading = "Connection")]
     pub(super) actor: Option<Actor>,
-    /// How to print what was asked for.
+    /// How to print what was asked for: table, wide, json, yaml, name, or jsonpath=EXPR, such as
+    /// jsonpath={.items[*].name}.
+    #[arg(
+        long = "output",
+        short,
+        global = true,
+        default_value = "table",
+        value_name = "FORMAT",
+        value_parser = shape,
+        help_heading = "Output"
+    )]
+    pub(super) shape: Shape,
+    /// The same without the expression.
+    #[arg(skip)]
+    pub(super) output: Format,
+    /// Tables without their first line.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(super) no_headers: bool,
+    /// Whether to colour what differs; auto is on a terminal, unless `NO_COLOR` is set.
     #[arg(
         long,
-        short,
         global = true,
         value_enum,
         default_value_t,
+        value_name = "WHEN",
         help_heading = "Output"
     )]
-    pub(super) output: Format,
+    pub(super) color: Color,
     /// Say more on stderr: -v what is done, -vv everything.
     #[arg(
         long,
@@ -83,6 +108,51 @@ pub(crate) enum Format {
     Yaml,
     /// Names only, one a line.
     Name,
+}
+
+/// A format, with the expression that picks from it.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) format: Format,
+    pub(super) path: Option<JsonPath>,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ContextCommand {
+    /// List the contexts.
+    List,
+    /// Show a context.
+    Show {
+        /// Its name; the current one if absent.
+        name: Option<String>,
+    },
+    /// Choose the context that commands use from now on.
+    Use {
+        /// Its name.
+        name: String,
+    },
+    /// Make or change a context: give --server, and --token-file, --ca-file and --actor as needed.
+    Set {
+        /// Its name.
+        name: String,
+    },
+    /// Delete a context. Nothing happens to its server.
+    Delete {
+        /// Its name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,6 +207,9 @@ pub(super) enum Command {
     Migrate(Migrate),
     /// Check all that a store holds against its history, its own rules and the configuration.
     Doctor(Doctor),
+    /// Keep servers under names, and choose the one that commands go to.
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Work on provisioners.
     #[command(subcommand)]
     Provisioner(Provisioner),
@@ -405,6 +478,18 @@ pub(super) struct Migrate {
     /// The role that the server will use, to be given what it needs and no more.
     #[arg(long, value_name = "NAME")]
     pub(super) app_role: Option<String>,
+}
+
+fn shape(text: &str) -> Result<Shape, String> {
+    if let Some(expression) = text.strip_prefix("jsonpath=") {
+        let path = Some(JsonPath::parse(expression)?);
+        let format = Format::Json;
+        return Ok(Shape { format, path });
+    }
+    let format = Format::from_str(text, false).map_err(
+        |_| "must be table, wide, json, yaml, name, or jsonpath=EXPR such as jsonpath={.state}",
+    )?;
+    Ok(Shape { format, path: None })
 }
 
 fn time(text: &str) -> Result<std::time::Duration, String> {

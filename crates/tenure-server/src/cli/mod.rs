@@ -10,10 +10,13 @@ mod admin;
 mod apply;
 mod args;
 mod client;
+mod context;
 mod doctor;
 mod drift;
 mod error;
 mod explain;
+mod jsonpath;
+mod link;
 mod logs;
 mod output;
 mod progress;
@@ -31,6 +34,7 @@ use clap::Parser as _;
 use tenure::Actor;
 
 use self::args::{Cli, Command, Global, Provisioner};
+use self::context::Target;
 use self::store::{Local, configured};
 use crate::up;
 
@@ -45,7 +49,8 @@ pub(crate) use self::tenants::print_summaries;
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    output::configure(&mut cli.global);
     logs::start(&cli);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,7 +77,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&global, &args).await,
         Command::Up(args) => {
-            let actor = actor(&global);
+            let actor = actor(&global, None);
             let asked = up::Up {
                 folder: args.folder,
                 listen: args.listen,
@@ -89,10 +94,17 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Provisioner(Provisioner::Test(args)) => {
             provisioner::test(args, global.output).await
         }
+        Command::Context(command) => context::run(&global, &command, global.output),
         command => match &global.store {
             None => {
-                let client = Client::server(&global.server, actor(&global))?;
+                let mut target = Target::of(&global)?;
+                let actor = actor(&global, target.actor.take());
+                let client = Client::server(&target, actor)?;
                 ask(&client, command, &global).await
+            }
+            Some(_) if global.server.is_some() || global.context.is_some() => {
+                let why = "--store goes to no server; leave --server and --context out, or --store";
+                Err(Failed::new(Exit::Usage, why).into())
             }
             Some(url) => {
                 // What writes `desired` goes by the classes; everything else works without them.
@@ -101,7 +113,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                     _ => None,
                 };
                 let local = Local::open(url, config.as_ref()).await?;
-                let client = Client::here(local.router(), actor(&global));
+                let client = Client::here(local.router(), actor(&global, None));
                 let done = ask(&client, command, &global).await;
                 local.close().await;
                 done
@@ -135,18 +147,20 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         | Command::Up(_)
         | Command::Migrate(_)
         | Command::Doctor(_)
+        | Command::Context(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }
 
-/// Who the history says it was: as asked, or the user of the system.
-fn actor(global: &Global) -> Actor {
+/// Who the history says it was: as asked, as the context has it, or the user of the system.
+fn actor(global: &Global, of_context: Option<Actor>) -> Actor {
     let user = std::env::var_os("USER").unwrap_or_default();
     let user = format!("user:{}", user.to_string_lossy());
     let or_anonymous = || user.parse().or_else(|_| "user:anonymous".parse());
     global
         .actor
         .clone()
+        .or(of_context)
         .map_or_else(or_anonymous, Ok)
         .unwrap_or_else(|_: tenure::Invalid| unreachable!("user:anonymous is an actor"))
 }
