@@ -52,6 +52,14 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// An exit code for what was told already.
+    pub(crate) const fn told(exit: Exit) -> Self {
+        let message = String::new();
+        Self { exit, message }
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -9,21 +9,28 @@
 mod admin;
 mod apply;
 mod args;
+mod asks;
 mod client;
 mod context;
+mod describe;
+mod diff;
 mod doctor;
 mod drift;
+mod edit;
 mod error;
 mod explain;
+mod get;
 mod jsonpath;
 mod link;
 mod logs;
+mod manual;
 mod output;
 mod progress;
 mod provisioner;
 mod serve;
 mod store;
 mod tenants;
+mod values;
 mod wait;
 mod watch;
 
@@ -52,11 +59,20 @@ pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
     output::configure(&mut cli.global);
     logs::start(&cli);
+    let compares = matches!(cli.command, Command::Diff(_));
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(format_args!("error: {error:#}"));
-            error::exit_of(&error).into()
+            let why = format!("{error:#}");
+            let exit = match error::exit_of(&error) {
+                // There, 1 says that something differs.
+                Exit::Error if compares && !why.is_empty() => Exit::Uncompared,
+                exit => exit,
+            };
+            if !why.is_empty() {
+                tell(format_args!("error: {why}"));
+            }
+            exit.into()
         }
     }
 }
@@ -94,6 +110,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Provisioner(Provisioner::Test(args)) => {
             provisioner::test(args, global.output).await
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(&folder),
         Command::Context(command) => context::run(&global, &command, global.output),
         command => match &global.store {
             None => {
@@ -109,7 +127,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             Some(url) => {
                 // What writes `desired` goes by the classes; everything else works without them.
                 let config = match &command {
-                    Command::Apply(_) => configured(None)?,
+                    Command::Apply(_)
+                    | Command::Diff(_)
+                    | Command::Edit(_)
+                    | Command::Import(_) => configured(None)?,
                     _ => None,
                 };
                 let local = Local::open(url, config.as_ref()).await?;
@@ -127,7 +148,11 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
     let format = global.output;
     match command {
         Command::Apply(args) => apply::run(client, &args, format).await,
-        Command::Get { who } => tenants::get(client, &who, format).await,
+        Command::Diff(args) => diff::run(client, &args, format).await,
+        Command::Edit(args) => edit::run(client, &args, format).await,
+        Command::Get(args) => get::run(client, &args, format).await,
+        Command::Export(_) | Command::Import(_) => unreachable!("yet"),
+        Command::Describe { who } => describe::run(client, &who, format).await,
         Command::List(args) => tenants::list(client, &args, format).await,
         Command::Explain { who } => explain::run(client, &who, format).await,
         Command::Drift(args) => drift::list(client, &args, format).await,
@@ -147,6 +172,8 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         | Command::Up(_)
         | Command::Migrate(_)
         | Command::Doctor(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Context(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
