@@ -60,7 +60,7 @@ pub(super) struct Global {
     /// jsonpath={.items[*].name}.
     #[arg(
         long = "output",
-        short,
+        short = 'o',
         global = true,
         default_value = "table",
         value_name = "FORMAT",

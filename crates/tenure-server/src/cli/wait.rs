@@ -44,9 +44,12 @@ pub(super) async fn run(client: &Client, args: &Wait) -> anyhow::Result<()> {
         let waited = timeout_at(end, one(client, who, goal, &mut last)).await;
         waited.unwrap_or_else(|_| {
             let stands = last.map_or_else(|| "was not seen".to_owned(), |view| stands(&view));
+            let goal = match goal {
+                Goal::Lacks(kind) => format!("still {kind}"),
+                goal => format!("not {goal}"),
+            };
             let why = format!(
-                "{name} {stands} after {} s, and what was waited for is {goal}; `tenure explain \
-                 {name}` says why",
+                "{name} {stands} after {} s and {goal}; `tenure explain {name}` says why",
                 args.timeout.as_secs(),
             );
             Err(Failed::new(Exit::Timeout, why).into())

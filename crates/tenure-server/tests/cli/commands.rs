@@ -251,10 +251,6 @@ fn every_error_says_what_to_do_next() {
         .with(1)
         .saying(&["tenure serve", "--store"]);
     project
-        .run(&["list", "--server", "https://x"])
-        .with(2)
-        .saying(&["plain HTTP", "ssh -L"]);
-    project
         .run(&["list", "--server", "nonsense"])
         .with(2)
         .saying(&["http://HOST:PORT"]);
