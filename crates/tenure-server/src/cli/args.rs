@@ -36,8 +36,8 @@ pub(super) struct Cli {
 
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// The server to ask, such as https://tenure.example.com; otherwise `TENURE_SERVER`, the context's,
-    /// or <http://127.0.0.1:7310>.
+    /// The server to ask, https://HOST:PORT; otherwise `TENURE_SERVER`, the context's, or port 7310 of
+    /// this machine.
     #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
     pub(super) server: Option<String>,
     /// Go straight to a store instead of a server: sqlite:PATH or postgres://…

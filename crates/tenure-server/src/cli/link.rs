@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use axum::Router;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -269,11 +269,9 @@ impl Secret {
         let token = text.trim();
         let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         let header = usable.then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok());
-        let mut header = header.flatten().with_context(|| {
-            Failed::new(
-                Exit::Usage,
-                format!("{origin} must hold one token, such as tnr_…, and nothing else"),
-            )
+        let mut header = header.flatten().ok_or_else(|| {
+            let rule = "must hold one token, such as tnr_…, and nothing else";
+            Failed::new(Exit::Usage, format!("{origin} {rule}"))
         })?;
         header.set_sensitive(true);
         Ok(Self(header))

@@ -27,6 +27,8 @@ mod manual;
 mod output;
 mod progress;
 mod provisioner;
+#[cfg(test)]
+mod reference;
 mod serve;
 mod store;
 mod tenants;

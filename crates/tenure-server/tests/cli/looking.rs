@@ -39,10 +39,10 @@ fn p8_a_page_describes_all_of_a_tenant() {
     run(&["wait", "globex", "--timeout", "100s"]).with(0);
     let page = run(&["describe", "acme"]).with(0).out;
     for line in [
-        "Name         acme",
-        "Class        shared",
-        "Labels       tier=gold",
-        "Conditions   drifted since ",
+        "Name        acme",
+        "Class       shared",
+        "Labels      tier=gold",
+        "Conditions  drifted since ",
         "Wanted and observed",
         "≠  /plan",
         "\"loose\"  \"tight\"",
@@ -143,7 +143,7 @@ fn several_tenants_are_shown_as_a_list() {
     one.saying(&["nobody: there is no such tenant"]);
     run(&["get"]).with(2);
     run(&["get", "acme", "-l", "tier=gold"]).with(2);
-    run(&["list", "-o", "jsonpath={.items["])
+    run(&["list", "-o", "jsonpath={.items[}"])
         .with(2)
         .saying(&["JSONPath"]);
     run(&["list", "-o", "xml"])
