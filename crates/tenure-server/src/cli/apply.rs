@@ -101,7 +101,8 @@ async fn send(
     }
 }
 
-fn call(entry: &Entry, message: &Message, dry_run: bool) -> Call {
+/// The request that makes a tenant what an entry says.
+pub(super) fn call(entry: &Entry, message: &Message, dry_run: bool) -> Call {
     let mut body = Map::from_iter([
         ("desired".to_owned(), entry.desired.to_value()),
         ("message".to_owned(), json!(message)),

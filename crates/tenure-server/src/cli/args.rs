@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tenure::{
-    Actor, ClassName, ConditionKind, Message, Pointer, Revision, Selector, State, TenantRef,
-    Timestamp,
-};
+use tenure::{Actor, ClassName, Message, Pointer, Revision, TenantRef};
 
+pub(super) use super::asks::{
+    ContextCommand, Diff, Edit, Export, Get, History, Import, List, Wait, Watch,
+};
+pub(super) use super::values::Until;
+use super::values::{Shape, revision, selector, shape, time, until, variable};
 use crate::kit::Case;
 
 const EXIT_CODES: &str = "\
@@ -18,7 +20,9 @@ Exit codes:
   2  the command line is wrong
   3  there is no such tenant
   4  the tenant is not as the command needs it: a conflict, or a precondition that does not hold
-  5  it was not so in time";
+  5  it was not so in time
+  6  it is not known who you are, or you may not
+  7  diff could not compare; 1 means there that something differs";
 
 /// A durable record of a product's tenants, and what makes each of them what it should be.
 #[derive(Debug, Parser)]
@@ -32,32 +36,54 @@ pub(super) struct Cli {
 
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// The server to ask.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "TENURE_SERVER",
-        default_value = "http://127.0.0.1:7310",
-        help_heading = "Connection"
-    )]
-    pub(super) server: String,
+    /// The server to ask, https://HOST:PORT; otherwise `TENURE_SERVER`, the context's, or port 7310 of
+    /// this machine.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
+    pub(super) server: Option<String>,
     /// Go straight to a store instead of a server: sqlite:PATH or postgres://…
     #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
     pub(super) store: Option<String>,
+    /// The file with the token to show to the server; otherwise `TENURE_TOKEN_FILE`, `TENURE_TOKEN`, or
+    /// the context's.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Certificates to trust beside the system's, as PEM; otherwise `TENURE_CA_FILE`, or the context's.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// The context to use: a server with a name; otherwise `TENURE_CONTEXT`, or the current one.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    pub(super) context: Option<String>,
     /// Who the history says it was, such as user:maria.
     #[arg(long, global = true, env = "TENURE_ACTOR", help_heading = "Connection")]
     pub(super) actor: Option<Actor>,
-    /// How to print what was asked for.
+    /// How to print what was asked for: table, wide, json, yaml, name, or jsonpath=EXPR, such as
+    /// jsonpath={.items[*].name}.
+    #[arg(
+        long = "output",
+        short = 'o',
+        global = true,
+        default_value = "table",
+        value_name = "FORMAT",
+        value_parser = shape,
+        help_heading = "Output"
+    )]
+    pub(super) shape: Shape,
+    /// The same without the expression.
+    #[arg(skip)]
+    pub(super) output: Format,
+    /// Tables without their first line.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(super) no_headers: bool,
+    /// Whether to colour what differs; auto is on a terminal, unless `NO_COLOR` is set.
     #[arg(
         long,
-        short,
         global = true,
         value_enum,
         default_value_t,
+        value_name = "WHEN",
         help_heading = "Output"
     )]
-    pub(super) output: Format,
+    pub(super) color: Color,
     /// Say more on stderr: -v what is done, -vv everything.
     #[arg(
         long,
@@ -85,6 +111,18 @@ pub(crate) enum Format {
     Name,
 }
 
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the server: API and reconciler.
@@ -93,8 +131,14 @@ pub(super) enum Command {
     Up(Up),
     /// Make tenants what a manifest says.
     Apply(Apply),
-    /// Show a tenant.
-    Get {
+    /// Say how tenants differ from a manifest; exits with 1 if one does.
+    Diff(Diff),
+    /// Change what is wanted of a tenant in an editor.
+    Edit(Edit),
+    /// Show tenants, as they are or as they were.
+    Get(Get),
+    /// Show all that there is to know about a tenant on a page.
+    Describe {
         /// Its name, or its id, which a deleted one has still.
         #[arg(value_name = "NAME|ID")]
         who: TenantRef,
@@ -133,12 +177,31 @@ pub(super) enum Command {
     Wait(Wait),
     /// Follow a tenant's history, each line as it is written.
     Watch(Watch),
+    /// Write down all tenants, as lines of JSON.
+    Export(Export),
+    /// Make tenants of what `export` wrote.
+    Import(Import),
     /// Bring a store's schema to this program's level.
     Migrate(Migrate),
     /// Copy a fleet with its whole history from one store to another.
     Copy(Copy),
     /// Check all that a store holds against its history, its own rules and the configuration.
     Doctor(Doctor),
+    /// Keep servers under names, and choose the one that commands go to.
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Print what makes a shell complete commands.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages into a folder.
+    Man {
+        /// The folder; made if it is not there.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Work on provisioners.
     #[command(subcommand)]
     Provisioner(Provisioner),
@@ -268,65 +331,6 @@ pub(super) struct Apply {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
-    /// Only those in one of these states.
-    #[arg(long, value_delimiter = ',')]
-    pub(super) state: Vec<State>,
-    /// Only those of this class.
-    #[arg(long)]
-    pub(super) class: Option<ClassName>,
-    /// Only those whose labels match, such as 'tier in (gold,silver),!legacy'.
-    #[arg(long, short = 'l', value_parser = selector)]
-    pub(super) selector: Option<String>,
-    /// Only those with all of these conditions.
-    #[arg(long, value_delimiter = ',')]
-    pub(super) condition: Vec<ConditionKind>,
-    /// Only those created at this time or later, such as 2026-11-22T00:00:00Z.
-    #[arg(long, value_name = "TIME")]
-    pub(super) created_from: Option<Timestamp>,
-    /// Only those created before this time.
-    #[arg(long, value_name = "TIME")]
-    pub(super) created_until: Option<Timestamp>,
-    /// Only those last changed at this time or later.
-    #[arg(long, value_name = "TIME")]
-    pub(super) updated_from: Option<Timestamp>,
-    /// Only those last changed before this time.
-    #[arg(long, value_name = "TIME")]
-    pub(super) updated_until: Option<Timestamp>,
-    /// Only those in their state since this time or later.
-    #[arg(long, value_name = "TIME")]
-    pub(super) state_since_from: Option<Timestamp>,
-    /// Only those in their state since before this time.
-    #[arg(long, value_name = "TIME")]
-    pub(super) state_since_until: Option<Timestamp>,
-    /// The deleted too.
-    #[arg(long)]
-    pub(super) include_deleted: bool,
-    /// Newest first.
-    #[arg(long)]
-    pub(super) newest: bool,
-    /// How many at most.
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=500))]
-    pub(super) page_size: Option<u16>,
-    /// Where the page before ended, as it said.
-    #[arg(long, value_name = "TOKEN", conflicts_with = "all")]
-    pub(super) page_token: Option<String>,
-    /// All pages.
-    #[arg(long)]
-    pub(super) all: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct History {
-    /// The tenant's name, or its id, which a deleted one has still.
-    #[arg(value_name = "NAME|ID")]
-    pub(super) who: TenantRef,
-    /// Only the lines that changed the state.
-    #[arg(long)]
-    pub(super) transitions_only: bool,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct Drift {
     /// Only those of this class.
     #[arg(long)]
@@ -350,17 +354,6 @@ pub(super) struct Waive {
     pub(super) until: Until,
     #[command(flatten)]
     pub(super) why: Why,
-}
-
-/// Until when something is to last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// Until this time.
-    At(Timestamp),
-    /// For so long from now.
-    For(std::time::Duration),
-    /// No longer.
-    Now,
 }
 
 #[derive(Debug, Args)]
@@ -395,80 +388,10 @@ pub(super) struct Why {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Wait {
-    /// The tenants' names or ids.
-    #[arg(value_name = "NAME|ID", required = true)]
-    pub(super) who: Vec<TenantRef>,
-    /// The state to wait for.
-    #[arg(long = "for", value_name = "STATE", default_value = "ready")]
-    pub(super) state: State,
-    /// How long to wait, such as 90s or 5m.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
-    pub(super) timeout: std::time::Duration,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Watch {
-    /// The tenant's name or id.
-    #[arg(value_name = "NAME|ID")]
-    pub(super) who: TenantRef,
-    /// How many lines of its past to begin with.
-    #[arg(long, value_name = "NUMBER", default_value = "1")]
-    pub(super) last: u64,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct Migrate {
     /// The role that the server will use, to be given what it needs and no more.
     #[arg(long, value_name = "NAME")]
     pub(super) app_role: Option<String>,
-}
-
-pub(super) fn time(text: &str) -> Result<std::time::Duration, String> {
-    let time: Option<jiff::SignedDuration> = match text.parse::<u32>() {
-        Ok(seconds) => Some(jiff::SignedDuration::from_secs(i64::from(seconds))),
-        Err(_) => text.parse().ok(),
-    };
-    time.and_then(|time| time.try_into().ok())
-        .ok_or_else(|| "must be a time such as 90s, 5m or 1h30m".to_owned())
-}
-
-pub(super) fn until(text: &str) -> Result<Until, String> {
-    if text == "now" {
-        return Ok(Until::Now);
-    }
-    if let Ok(at) = text.parse() {
-        return Ok(Until::At(at));
-    }
-    // Days and weeks are what they are without a calendar: 24 hours, and seven of them.
-    let span: Option<jiff::Span> = text.parse().ok();
-    let length = span.and_then(|span| {
-        let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
-        length.ok()?.try_into().ok()
-    });
-    length.map(Until::For).ok_or_else(|| {
-        "must be a time such as 2026-12-01T00:00:00Z, a length such as 2h or 3d, or now".to_owned()
-    })
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| "must be NAME=VALUE".to_owned())?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn revision(text: &str) -> Result<Revision, String> {
-    let number = text
-        .parse()
-        .map_err(|_| "must be a whole number".to_owned())?;
-    Ok(Revision::new(number))
-}
-
-/// Checks it here, and sends it as it was typed.
-pub(super) fn selector(text: &str) -> Result<String, tenure::Invalid> {
-    text.parse::<Selector>().map(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -480,32 +403,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        assert_eq!(time("90").unwrap().as_secs(), 90);
-        assert_eq!(time("90s").unwrap().as_secs(), 90);
-        assert_eq!(time("1h30m").unwrap().as_secs(), 5400);
-        assert!(time("-5s").is_err() && time("soon").is_err());
-    }
-
-    #[test]
-    fn a_waiver_ends_at_a_time_or_after_one_or_now() {
-        let hours = |hours: u64| Until::For(std::time::Duration::from_secs(hours * 3_600));
-        for (text, meant) in [
-            ("2h", hours(2)),
-            ("1d12h", hours(36)),
-            ("3d", hours(72)),
-            ("1w", hours(168)),
-            ("now", Until::Now),
-        ] {
-            assert_eq!(until(text).unwrap(), meant, "{text}");
-        }
-        let time = "2026-12-01T00:00:00Z";
-        assert_eq!(until(time).unwrap(), Until::At(time.parse().unwrap()));
-        for bad in ["", "-2h", "1mo", "soon", "2026-12-01", "3"] {
-            assert!(until(bad).is_err(), "{bad}");
-        }
     }
 }

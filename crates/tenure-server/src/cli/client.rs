@@ -5,20 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use axum::body::Body;
-use bytes::Bytes;
-use http::{Method, Request, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tenure::{Actor, Revision, TenantRef};
-use tower::ServiceExt as _;
 
+use super::context::Target;
 use super::error::{Exit, Failed};
+use super::link::{Incoming, Link, Lost, Response};
 use crate::ids::{IdSource, SystemIds};
 
 /// Most bytes of an answer: a page of large tenants fits many times.
@@ -27,26 +23,21 @@ const ANSWER_MAX: usize = 256 * 1024 * 1024;
 /// How often a request is sent again whose answer was lost, or that the server could not take.
 const RESENDS_MAX: u32 = 4;
 
+/// How long to wait before a request is sent again, at first; each further wait is twice as long.
+const RESEND_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long an answer may take: longer than the server gives itself.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
+
+/// The longest that a server's `retry-after` is waited for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// Speaks to the API. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    via: Via,
+    link: Link,
     actor: Actor,
     ids: Arc<dyn IdSource>,
-}
-
-#[derive(Clone, Debug)]
-enum Via {
-    /// Over the network.
-    Server {
-        base: String,
-        http: HttpClient<HttpConnector, Full<Bytes>>,
-    },
-    /// In this process.
-    Here(Router),
 }
 
 /// A request, to be sent as often as it takes: it has one effect.
@@ -55,8 +46,14 @@ pub(crate) struct Call {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    body: Option<Value>,
+    body: Option<Content>,
     if_revision: Option<Revision>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Json(Value),
+    Lines(Bytes),
 }
 
 /// A good answer.
@@ -78,8 +75,9 @@ struct Problem {
 enum Miss {
     /// The server was not reached: nothing was done.
     Unreached(anyhow::Error),
-    /// The answer was lost on the way, or the server could not take the request now.
-    Again(anyhow::Error),
+    /// The answer was lost on the way, or the server could not take the request now; it may have said
+    /// when it can.
+    Again(anyhow::Error, Option<Duration>),
     /// It says no.
     Final(anyhow::Error),
 }
@@ -109,7 +107,13 @@ impl Call {
     }
 
     pub(crate) fn with_body(mut self, body: Value) -> Self {
-        self.body = Some(body);
+        self.body = Some(Content::Json(body));
+        self
+    }
+
+    /// Sends lines of JSON.
+    pub(crate) fn with_lines(mut self, lines: Bytes) -> Self {
+        self.body = Some(Content::Lines(lines));
         self
     }
 
@@ -140,37 +144,18 @@ impl Answer {
 
 impl Client {
     /// A client of a server.
-    pub(crate) fn server(url: &str, actor: Actor) -> Result<Self, Failed> {
-        let usage = |why: &str| Failed::new(Exit::Usage, format!("--server {url}: {why}"));
-        let uri: Uri = url
-            .parse()
-            .map_err(|_| usage("must be a URL like http://127.0.0.1:7310"))?;
-        match (
-            uri.scheme_str(),
-            uri.path_and_query().map_or("/", |path| path.as_str()),
-        ) {
-            (Some("http"), "/") => {}
-            (Some("https"), _) => {
-                return Err(usage(
-                    "this client speaks plain HTTP; reach the server through a tunnel, such as \
-                     ssh -L 7310:127.0.0.1:7310 HOST",
-                ));
-            }
-            _ => return Err(usage("must be http://HOST:PORT without a path")),
-        }
-        let http = HttpClient::builder(TokioExecutor::new()).build_http();
-        let base = url.trim_end_matches('/').to_owned();
-        Ok(Self {
-            via: Via::Server { base, http },
-            actor,
-            ids: Arc::new(SystemIds),
-        })
+    pub(super) fn server(target: &Target, actor: Actor) -> Result<Self, Failed> {
+        Ok(Self::over(Link::server(target)?, actor))
     }
 
     /// A client of the API in this process.
     pub(crate) fn here(router: Router, actor: Actor) -> Self {
+        Self::over(Link::Here(router), actor)
+    }
+
+    fn over(link: Link, actor: Actor) -> Self {
         Self {
-            via: Via::Here(router),
+            link,
             actor,
             ids: Arc::new(SystemIds),
         }
@@ -182,64 +167,74 @@ impl Client {
     /// effect however often it arrives.
     pub(crate) async fn call(&self, call: &Call) -> anyhow::Result<Answer> {
         let key = self.ids.fresh().to_string();
-        let mut wait = Duration::from_millis(100);
-        let mut sent = 0;
+        let mut tries = Tries::default();
         loop {
-            let error = match self.send(call, &key).await {
+            match self.send(call, &key).await {
                 Ok(answer) => return Ok(answer),
-                Err(Miss::Final(error)) => return Err(error),
-                Err(Miss::Unreached(error)) if sent == 0 => return Err(error),
-                Err(Miss::Unreached(error) | Miss::Again(error)) => error,
-            };
-            if sent == RESENDS_MAX {
-                return Err(error);
+                Err(miss) => tries.pause(miss).await?,
             }
-            tracing::debug!(%error, ?wait, "sending the request again");
-            tokio::time::sleep(wait).await;
-            sent += 1;
-            wait *= 2;
+        }
+    }
+
+    /// Sends a request and gives the lines of a good answer as they come in.
+    pub(crate) async fn lines(&self, call: &Call) -> anyhow::Result<Lines> {
+        let key = self.ids.fresh().to_string();
+        let mut tries = Tries::default();
+        loop {
+            match self.head(call, &key).await {
+                Ok(Response { body, .. }) => {
+                    let rest = BytesMut::new();
+                    return Ok(Lines { body, rest });
+                }
+                Err(miss) => tries.pause(miss).await?,
+            }
         }
     }
 
     async fn send(&self, call: &Call, key: &str) -> Result<Answer, Miss> {
-        let request = self.request(call, key).map_err(Miss::Final)?;
-        let answer = tokio::time::timeout(ANSWER_TIME, self.exchange(request)).await;
-        let (parts, body) = answer
-            .unwrap_or_else(|_| {
-                Err(Miss::Again(anyhow!(
-                    "the server does not answer; try again"
-                )))
-            })?
-            .into_parts();
-        let effect = parts
-            .headers
-            .get("tenure-effect")
-            .and_then(|value| value.to_str().ok());
-        if parts.status.is_success() {
-            return Ok(Answer {
+        let whole = async {
+            let response = self.head(call, key).await?;
+            let effect = response.headers.get("tenure-effect");
+            let effect = effect.and_then(|value| value.to_str().ok());
+            Ok(Answer {
                 effect: effect.map(str::to_owned),
-                body,
-            });
-        }
-        let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
-            return Err(Miss::Final(anyhow!(
-                "{} answered {} and no problem that this program can read; is it a Tenure server?",
-                self.name(),
-                parts.status
-            )));
+                body: response.body.whole(ANSWER_MAX).await?,
+            })
         };
-        Err(judge(parts.status.as_u16(), &problem))
+        within_time(whole).await
     }
 
-    fn request(&self, call: &Call, key: &str) -> anyhow::Result<Request<Full<Bytes>>> {
-        let target = match &self.via {
-            Via::Server { base, .. } => format!("{base}{}", call.path_and_query()),
-            Via::Here(_) => call.path_and_query(),
+    /// The head of a good answer.
+    async fn head(&self, call: &Call, key: &str) -> Result<Response, Miss> {
+        let request = self.request(call, key).map_err(Miss::Final)?;
+        let exchange = async { Ok(self.link.exchange(request).await?) };
+        let response = within_time(exchange).await?;
+        if response.status.is_success() {
+            return Ok(response);
+        }
+        let Response {
+            status,
+            headers,
+            body,
+        } = response;
+        let body = within_time(async { Ok(body.whole(ANSWER_MAX).await?) }).await?;
+        let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
+            return Err(Miss::Final(anyhow!(
+                "{} answered {status} and no problem that this program can read; is it a Tenure \
+                 server?",
+                self.link.name(),
+            )));
         };
+        Err(self.judge(status.as_u16(), &headers, &problem))
+    }
+
+    fn request(&self, call: &Call, key: &str) -> anyhow::Result<Request<Bytes>> {
         let actor = http::HeaderValue::from_str(self.actor.as_str())
             .or_else(|_| http::HeaderValue::from_bytes(self.actor.as_str().as_bytes()))?;
-        let mut request = Request::builder().method(&call.method).uri(target);
-        request = request.header("tenure-actor", actor);
+        let request = Request::builder().method(&call.method);
+        let mut request = request
+            .uri(call.path_and_query())
+            .header("tenure-actor", actor);
         if call.method != Method::GET {
             request = request.header("idempotency-key", key);
         }
@@ -248,81 +243,122 @@ impl Client {
         }
         let body = match &call.body {
             None => Bytes::new(),
-            Some(body) => {
+            Some(Content::Json(body)) => {
                 request = request.header(header::CONTENT_TYPE, "application/json");
                 serde_json::to_vec(body)?.into()
             }
+            Some(Content::Lines(lines)) => {
+                request = request.header(header::CONTENT_TYPE, "application/x-ndjson");
+                lines.clone()
+            }
         };
-        Ok(request.body(Full::new(body))?)
+        Ok(request.body(body)?)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<http::Response<Bytes>, Miss> {
-        let lost = |why: String| Miss::Again(anyhow!("the answer was lost: {why}; try again"));
-        match &self.via {
-            Via::Server { base, http } => {
-                let response = http.request(request).await.map_err(|error| {
-                    if error.is_connect() {
-                        unreached(base, &error)
-                    } else {
-                        lost(cause(&error))
-                    }
-                })?;
-                let (parts, body) = response.into_parts();
-                let body = Limited::new(body, ANSWER_MAX).collect().await;
-                let body = body.map_err(|error| lost(error.to_string()))?.to_bytes();
-                Ok(http::Response::from_parts(parts, body))
+    /// What a problem means for the command.
+    fn judge(&self, status: u16, headers: &HeaderMap, problem: &Problem) -> Miss {
+        let exit = match status {
+            401 | 403 => Exit::Denied,
+            404 => Exit::NotFound,
+            409 | 412 => Exit::Conflict,
+            _ => Exit::Error,
+        };
+        let help = match (status, self.link.token_from()) {
+            (401, None) => {
+                "; name a token with --token-file, TENURE_TOKEN_FILE or a context; an admin makes \
+                 one with `tenure token create`"
+                    .to_owned()
             }
-            Via::Here(router) => {
-                let Ok(response) = router.clone().oneshot(request.map(Body::new)).await;
-                let (parts, body) = response.into_parts();
-                let body = body
-                    .collect()
-                    .await
-                    .map_err(|error| lost(error.to_string()))?
-                    .to_bytes();
-                Ok(http::Response::from_parts(parts, body))
+            (401, Some(origin)) => format!(
+                "; the token of {origin} is not taken: it may be over or revoked; have an admin \
+                 make a new one with `tenure token create`"
+            ),
+            (403, _) => "; `tenure whoami` says who you are here and what you may".to_owned(),
+            _ => String::new(),
+        };
+        let why = format!("{} ({}){help}", problem.detail, problem.code);
+        let error = anyhow!(Failed::new(exit, why));
+        // The words for what is worth sending again: nothing was done, or it can be learnt what was.
+        match problem.code.as_str() {
+            "overloaded" | "store_unavailable" | "outcome_unknown" | "contended" => {
+                Miss::Again(error, retry_after(headers))
             }
-        }
-    }
-
-    fn name(&self) -> &str {
-        match &self.via {
-            Via::Server { base, .. } => base,
-            Via::Here(_) => "the store",
+            _ if status == 429 => Miss::Again(error, retry_after(headers)),
+            _ => Miss::Final(error),
         }
     }
 }
 
-/// What a problem means for the command.
-fn judge(status: u16, problem: &Problem) -> Miss {
-    let exit = match status {
-        404 => Exit::NotFound,
-        409 | 412 => Exit::Conflict,
-        _ => Exit::Error,
-    };
-    let error = anyhow!(Failed::new(
-        exit,
-        format!("{} ({})", problem.detail, problem.code)
-    ));
-    // The words for what is worth sending again: nothing was done, or it can be learnt what was.
-    match problem.code.as_str() {
-        "overloaded" | "store_unavailable" | "outcome_unknown" | "contended" => Miss::Again(error),
-        _ => Miss::Final(error),
+/// How often a request was sent again.
+#[derive(Debug, Default)]
+struct Tries(u32);
+
+impl Tries {
+    /// Waits until the request may be sent again, or fails if it is of no use.
+    async fn pause(&mut self, miss: Miss) -> anyhow::Result<()> {
+        let (error, after) = match miss {
+            Miss::Final(error) => return Err(error),
+            Miss::Unreached(error) if self.0 == 0 => return Err(error),
+            Miss::Unreached(error) => (error, None),
+            Miss::Again(error, after) => (error, after),
+        };
+        if self.0 == RESENDS_MAX {
+            return Err(error);
+        }
+        let pause = after.unwrap_or(RESEND_PAUSE * 2_u32.pow(self.0));
+        let pause = pause.min(RETRY_AFTER_MAX);
+        tracing::debug!(%error, ?pause, "sending the request again");
+        tokio::time::sleep(pause).await;
+        self.0 += 1;
+        Ok(())
     }
 }
 
-fn unreached(base: &str, error: &hyper_util::client::legacy::Error) -> Miss {
-    Miss::Unreached(anyhow!(
-        "no server answers at {base} ({}); start one with `tenure serve`, name another with \
-         --server, or go straight to a store with --store",
-        cause(error)
-    ))
+/// Lines of an answer, as they come in.
+pub(crate) struct Lines {
+    body: Incoming,
+    rest: BytesMut,
 }
 
-/// The innermost cause: what the system said.
-fn cause(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.last().map(ToString::to_string).unwrap_or_default()
+impl Lines {
+    /// The next line without its end; `None` when there are no more.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line = self.rest.split_to(end + 1).freeze();
+                return Ok(Some(line.slice(..end)));
+            }
+            match self.body.chunk().await {
+                Ok(Some(chunk)) => self.rest.extend_from_slice(&chunk),
+                Ok(None) if self.rest.is_empty() => return Ok(None),
+                Ok(None) => return Ok(Some(self.rest.split().freeze())),
+                Err(Lost::Unreached(error) | Lost::Unanswered(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+impl From<Lost> for Miss {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Unreached(error) => Self::Unreached(error),
+            Lost::Unanswered(error) => Self::Again(error, None),
+        }
+    }
+}
+
+async fn within_time<T>(answer: impl Future<Output = Result<T, Miss>>) -> Result<T, Miss> {
+    let answer = tokio::time::timeout(ANSWER_TIME, answer).await;
+    answer.unwrap_or_else(|_| {
+        let error = anyhow!("the server does not answer; try again");
+        Err(Miss::Again(error, None))
+    })
+}
+
+/// For how long the server asks to be left alone.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 /// The path of a tenant, or of something of it. Names and ids need no escaping.

@@ -16,6 +16,10 @@ pub(crate) enum Exit {
     Conflict = 4,
     /// It was not so in time.
     Timeout = 5,
+    /// It is not known who asks, or they may not.
+    Denied = 6,
+    /// `diff` could not compare.
+    Uncompared = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -26,6 +30,8 @@ impl From<Exit> for ExitCode {
             Exit::NotFound => 3,
             Exit::Conflict => 4,
             Exit::Timeout => 5,
+            Exit::Denied => 6,
+            Exit::Uncompared => 7,
         })
     }
 }
@@ -43,6 +49,14 @@ impl Failed {
             exit,
             message: message.into(),
         }
+    }
+}
+
+impl Failed {
+    /// An exit code for what was told already.
+    pub(crate) const fn told(exit: Exit) -> Self {
+        let message = String::new();
+        Self { exit, message }
     }
 }
 

@@ -63,7 +63,7 @@ fn page(it: &Explanation) -> String {
 }
 
 /// What was last tried, on a line.
-fn last(last: &Last) -> String {
+pub(super) fn last(last: &Last) -> String {
     let mut text = match last.operation {
         Some(operation) => operation.as_str().to_owned(),
         None => String::new(),
@@ -85,7 +85,7 @@ fn last(last: &Last) -> String {
     text
 }
 
-fn said(reason: &str, message: &str) -> String {
+pub(super) fn said(reason: &str, message: &str) -> String {
     match message {
         "" => reason.to_owned(),
         message => format!("{reason}: {}", one_line(message)),
@@ -93,7 +93,7 @@ fn said(reason: &str, message: &str) -> String {
 }
 
 /// A time in brackets, if it is known and yet to come.
-fn when(now: Timestamp, at: Option<Timestamp>, word: &str) -> String {
+pub(super) fn when(now: Timestamp, at: Option<Timestamp>, word: &str) -> String {
     at.filter(|at| *at > now)
         .map_or_else(String::new, |at| format!(" ({word} {})", to_the_second(at)))
 }

@@ -9,20 +9,32 @@
 mod admin;
 mod apply;
 mod args;
+mod asks;
 mod client;
+mod context;
 mod copy;
+mod describe;
+mod diff;
 mod doctor;
 mod drift;
+mod edit;
 mod error;
 mod explain;
+mod get;
+mod jsonpath;
+mod link;
 mod logs;
+mod manual;
 mod output;
 mod progress;
 mod provisioner;
+#[cfg(test)]
+mod reference;
 mod serve;
 mod store;
 mod tenants;
 mod token;
+mod values;
 mod wait;
 mod watch;
 
@@ -33,6 +45,7 @@ use clap::Parser as _;
 use tenure::Actor;
 
 use self::args::{Cli, Command, Global, Provisioner};
+use self::context::Target;
 use self::store::{Local, configured};
 use crate::up;
 
@@ -47,13 +60,23 @@ pub(crate) use self::tenants::print_summaries;
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    output::configure(&mut cli.global);
     logs::start(&cli);
+    let compares = matches!(cli.command, Command::Diff(_));
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(format_args!("error: {error:#}"));
-            error::exit_of(&error).into()
+            let why = format!("{error:#}");
+            let exit = match error::exit_of(&error) {
+                // There, 1 says that something differs.
+                Exit::Error if compares && !why.is_empty() => Exit::Uncompared,
+                exit => exit,
+            };
+            if !why.is_empty() {
+                tell(format_args!("error: {why}"));
+            }
+            exit.into()
         }
     }
 }
@@ -74,7 +97,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&global, &args).await,
         Command::Up(args) => {
-            let actor = actor(&global);
+            let actor = actor(&global, None);
             let asked = up::Up {
                 folder: args.folder,
                 listen: args.listen,
@@ -92,19 +115,31 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Provisioner(Provisioner::Test(args)) => {
             provisioner::test(args, global.output).await
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(&folder),
+        Command::Context(command) => context::run(&global, &command, global.output),
         command => match &global.store {
             None => {
-                let client = Client::server(&global.server, actor(&global))?;
+                let mut target = Target::of(&global)?;
+                let actor = actor(&global, target.actor.take());
+                let client = Client::server(&target, actor)?;
                 ask(&client, command, &global).await
+            }
+            Some(_) if global.server.is_some() || global.context.is_some() => {
+                let why = "--store goes to no server; leave --server and --context out, or --store";
+                Err(Failed::new(Exit::Usage, why).into())
             }
             Some(url) => {
                 // What writes `desired` goes by the classes; everything else works without them.
                 let config = match &command {
-                    Command::Apply(_) => configured(None)?,
+                    Command::Apply(_)
+                    | Command::Diff(_)
+                    | Command::Edit(_)
+                    | Command::Import(_) => configured(None)?,
                     _ => None,
                 };
                 let local = Local::open(url, config.as_ref()).await?;
-                let client = Client::here(local.router(), actor(&global));
+                let client = Client::here(local.router(), actor(&global, None));
                 let done = ask(&client, command, &global).await;
                 local.close().await;
                 done
@@ -118,7 +153,11 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
     let format = global.output;
     match command {
         Command::Apply(args) => apply::run(client, &args, format).await,
-        Command::Get { who } => tenants::get(client, &who, format).await,
+        Command::Diff(args) => diff::run(client, &args, format).await,
+        Command::Edit(args) => edit::run(client, &args, format).await,
+        Command::Get(args) => get::run(client, &args, format).await,
+        Command::Export(_) | Command::Import(_) => unreachable!("yet"),
+        Command::Describe { who } => describe::run(client, &who, format).await,
         Command::List(args) => tenants::list(client, &args, format).await,
         Command::Explain { who } => explain::run(client, &who, format).await,
         Command::Drift(args) => drift::list(client, &args, format).await,
@@ -141,18 +180,22 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         | Command::Migrate(_)
         | Command::Copy(_)
         | Command::Doctor(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Context(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }
 
-/// Who the history says it was: as asked, or the user of the system.
-fn actor(global: &Global) -> Actor {
+/// Who the history says it was: as asked, as the context has it, or the user of the system.
+fn actor(global: &Global, of_context: Option<Actor>) -> Actor {
     let user = std::env::var_os("USER").unwrap_or_default();
     let user = format!("user:{}", user.to_string_lossy());
     let or_anonymous = || user.parse().or_else(|_| "user:anonymous".parse());
     global
         .actor
         .clone()
+        .or(of_context)
         .map_or_else(or_anonymous, Ok)
         .unwrap_or_else(|_: tenure::Invalid| unreachable!("user:anonymous is an actor"))
 }

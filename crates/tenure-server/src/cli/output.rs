@@ -2,15 +2,69 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::args::Format;
+use super::args::{Color, Format, Global};
+use super::jsonpath::JsonPath;
 
 /// The longest message in a table that is not wide.
 const MESSAGE_MAX: usize = 60;
+
+/// What the command line says about all that is printed.
+#[derive(Debug)]
+struct Settings {
+    path: Option<JsonPath>,
+    headings: bool,
+    colored: bool,
+}
+
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+/// Takes over what the command line says about output. Called once, before anything is printed.
+pub(super) fn configure(global: &mut Global) {
+    global.output = global.shape.format;
+    let auto = || {
+        let is_unset = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        is_unset && std::io::stdout().is_terminal()
+    };
+    let colored = match global.color {
+        Color::Auto => auto(),
+        Color::Always => true,
+        Color::Never => false,
+    };
+    let settings = Settings {
+        path: global.shape.path.take(),
+        headings: !global.no_headers,
+        colored,
+    };
+    drop(SETTINGS.set(settings));
+}
+
+/// How something is painted, where colour is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paint {
+    Added,
+    Removed,
+    Heading,
+}
+
+/// A text in its colour, or plain where no colour is wanted.
+pub(super) fn painted(paint: Paint, text: &str) -> String {
+    let code = match paint {
+        Paint::Added => "32",
+        Paint::Removed => "31",
+        Paint::Heading => "1",
+    };
+    if SETTINGS.get().is_some_and(|settings| settings.colored) {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
 
 /// Prints data. A reader that has enough, such as `head`, is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -54,12 +108,27 @@ pub(crate) fn is_watched() -> bool {
 
 /// Prints a value as JSON or YAML.
 pub(super) fn print_value(format: Format, value: &impl Serialize) -> anyhow::Result<()> {
+    if let Some(path) = SETTINGS.get().and_then(|settings| settings.path.as_ref()) {
+        return print(&path.picked(&serde_json::to_value(value)?));
+    }
     let text = if format == Format::Yaml {
         serde_saphyr::to_string(value).context("can't write this as YAML; use -o json")?
     } else {
         serde_json::to_string_pretty(value)?
     };
     print(&format!("{}\n", text.trim_end()))
+}
+
+/// Prints a value of many, one after the other: a line of JSON, or a YAML document.
+pub(super) fn print_one_of_many(format: Format, value: &impl Serialize) -> anyhow::Result<()> {
+    let is_picked = SETTINGS
+        .get()
+        .is_some_and(|settings| settings.path.is_some());
+    match format {
+        _ if is_picked => print_value(format, value),
+        Format::Yaml => print(&format!("---\n{}", serde_saphyr::to_string(value)?)),
+        _ => print(&format!("{}\n", serde_json::to_string(value)?)),
+    }
 }
 
 /// Columns, two spaces apart; the last is as long as it is.
@@ -71,13 +140,12 @@ pub(crate) struct Table {
 impl Table {
     /// A table with these headings.
     pub(crate) fn new(headings: &[&str]) -> Self {
+        if SETTINGS.get().is_some_and(|settings| !settings.headings) {
+            return Self::plain();
+        }
+        let headings = headings.iter().map(|heading| (*heading).to_owned());
         Self {
-            rows: vec![
-                headings
-                    .iter()
-                    .map(|heading| (*heading).to_owned())
-                    .collect(),
-            ],
+            rows: vec![headings.collect()],
         }
     }
 

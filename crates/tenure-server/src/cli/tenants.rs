@@ -5,43 +5,16 @@ use std::io::IsTerminal as _;
 use http::Method;
 use serde::Serialize;
 use serde_json::json;
-use tenure::{Clock as _, Line, Step, Summary, SystemClock, Tenant, TenantRef, Timestamp};
+use tenure::{Clock as _, Line, Step, Summary, SystemClock, TenantRef, Timestamp};
 
 use super::args::{Delete, Format, History, List, Verb, Why};
 use super::client::{Call, Client, path_of, shown};
-use super::drift;
 use super::error::{Exit, Failed};
 use super::output::{self, Table, age, one_line, print, print_lines, print_value, short};
 use crate::api::tenants::wire::{HistoryPage, TenantPage, TenantView};
 
 /// As many as a page can have, where all pages are read anyway.
 pub(super) const WHOLE_PAGE: u16 = 500;
-
-pub(super) async fn get(client: &Client, who: &TenantRef, format: Format) -> anyhow::Result<()> {
-    let view: TenantView = client.call(&Call::get(path_of(who, ""))).await?.json()?;
-    match format {
-        Format::Json | Format::Yaml => print_value(format, &view),
-        Format::Name => print_summaries(format, &[Summary::from(&view.tenant)]),
-        Format::Table | Format::Wide => {
-            print_summaries(format, &[Summary::from(&view.tenant)])?;
-            print_parts(format, &view.tenant)
-        }
-    }
-}
-
-/// What a tenant has beside its row: how far its operation is, and where it has drifted.
-fn print_parts(format: Format, tenant: &Tenant) -> anyhow::Result<()> {
-    if !tenant.steps.is_empty() {
-        print(&format!("\n{}", steps(&tenant.steps).text()))?;
-    }
-    if let Some(drifted) = &tenant.conditions.drifted {
-        print(&format!(
-            "\n{}",
-            drift::table(&drifted.paths, format).text()
-        ))?;
-    }
-    Ok(())
-}
 
 /// How far an operation is.
 pub(super) fn steps(steps: &[Step]) -> Table {
@@ -72,6 +45,7 @@ pub(super) async fn list(client: &Client, args: &List, format: Format) -> anyhow
         .with("state", words(states))
         .with("class", args.class.as_ref())
         .with("selector", args.selector.as_ref())
+        .with("name_prefix", args.name_prefix.as_ref())
         .with("condition", words(conditions))
         .with("created_from", args.created_from)
         .with("created_until", args.created_until)
@@ -158,31 +132,56 @@ pub(crate) fn print_summaries(format: Format, tenants: &[Summary]) -> anyhow::Re
     table.print()
 }
 
+/// All that there are now whose labels match.
+pub(super) async fn selected(client: &Client, selector: &str) -> anyhow::Result<Vec<Summary>> {
+    let call = Call::get("/v1/tenants")
+        .with("selector", Some(selector))
+        .with("page_size", Some(WHOLE_PAGE));
+    let mut found = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let call = call.clone().with("page_token", token.as_ref());
+        let page: TenantPage = client.call(&call).await?.json()?;
+        found.extend(page.items);
+        token = page.next;
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
 pub(super) async fn history(client: &Client, args: &History, format: Format) -> anyhow::Result<()> {
+    let kinds: Vec<&str> = args.kind.iter().map(|kind| kind.as_str()).collect();
     let call = Call::get(path_of(&args.who, "/history"))
         .with("transitions_only", args.transitions_only.then_some(true))
-        .with("page_size", Some(WHOLE_PAGE));
+        .with("kind", (!kinds.is_empty()).then(|| kinds.join(",")))
+        .with("order", args.newest.then_some("desc"));
     let mut whole = HistoryPage {
         items: Vec::new(),
         next: None,
     };
+    let mut left = args.limit.unwrap_or(u64::MAX);
     loop {
-        let call = call.clone().with("after", whole.next);
+        let size = left.min(u64::from(WHOLE_PAGE));
+        let call = call.clone().with("page_size", Some(size));
+        let call = call.with("after", whole.next);
         let page: HistoryPage = client.call(&call).await?.json()?;
+        left = left.saturating_sub(u64::try_from(page.items.len()).unwrap_or(u64::MAX));
         whole.items.extend(page.items);
         whole.next = page.next;
-        if whole.next.is_none() {
+        if whole.next.is_none() || left == 0 {
             break;
         }
     }
     match format {
         Format::Json | Format::Yaml => print_value(format, &whole),
         Format::Name => print_lines(whole.items.iter().map(|line| line.revision)),
-        Format::Table | Format::Wide => print_history(format, &whole.items),
+        Format::Table | Format::Wide => history_table(format, &whole.items).print(),
     }
 }
 
-fn print_history(format: Format, lines: &[Line]) -> anyhow::Result<()> {
+/// Lines of a history.
+pub(super) fn history_table(format: Format, lines: &[Line]) -> Table {
     let wide = format == Format::Wide;
     let mut headings = vec!["REVISION", "AT", "ACTOR", "KIND", "STATE", "REASON"];
     if wide {
@@ -210,7 +209,7 @@ fn print_history(format: Format, lines: &[Line]) -> anyhow::Result<()> {
         }
         table.row(row);
     }
-    table.print()
+    table
 }
 
 /// The state after a line, and before it if that was another.

@@ -5,11 +5,12 @@ use http::Method;
 use serde_json::{Value, json};
 use tenure::{ClassName, Clock as _, Invalid, Role, SystemClock, Timestamp};
 
-use super::args::{Format, Until, selector, time, until};
+use super::args::{Format, Until};
 use super::client::{Call, Client};
 use super::error::{Exit, Failed};
 use super::output::{Table, age, print, print_lines, print_value, tell};
 use super::tenants::WHOLE_PAGE;
+use super::values::{selector, time, until};
 use crate::api::{TokenPage, TokenView, WhoAmI};
 
 #[derive(Debug, Subcommand)]

@@ -13,7 +13,7 @@
 mod guarded;
 mod tls;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::api::ClientAddress;
 use crate::config::Config;
 use guarded::{Guarded, Turns};
 
@@ -142,10 +143,6 @@ impl Exposure {
     }
 }
 
-/// Who is at the other end of the connection, as far as the network can say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub IpAddr);
-
 /// How connections are served.
 #[derive(Clone, Debug, Default)]
 #[expect(
@@ -239,7 +236,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = self.connection(stream, Peer(peer.ip()));
+                    let connection = self.connection(stream, ClientAddress(peer.ip()));
                     self.connections.spawn(async move {
                         connection.await;
                         drop(slot);
@@ -254,7 +251,11 @@ impl Server {
     }
 
     /// Serves one connection to its end, with TLS first if it ends here.
-    fn connection(&self, stream: TcpStream, peer: Peer) -> impl Future<Output = ()> + Send + use<> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        peer: ClientAddress,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let line = Line {
             router: self.router.clone(),
             limits: self.terms.limits,
@@ -304,7 +305,7 @@ struct Line {
     router: Router,
     limits: ConnectionLimits,
     behind_proxy: bool,
-    peer: Peer,
+    peer: ClientAddress,
     soft: CancellationToken,
     hard: CancellationToken,
 }
@@ -360,10 +361,10 @@ impl Line {
 }
 
 /// The last hop of `X-Forwarded-For`: what the proxy itself saw. Those before it, anyone can write.
-fn forwarded_for(headers: &HeaderMap) -> Option<Peer> {
+fn forwarded_for(headers: &HeaderMap) -> Option<ClientAddress> {
     let last = headers.get_all("x-forwarded-for").iter().next_back()?;
     let hop = last.to_str().ok()?.rsplit(',').next()?.trim();
-    hop.parse().ok().map(Peer)
+    hop.parse().ok().map(ClientAddress)
 }
 
 #[cfg(test)]

@@ -251,10 +251,6 @@ fn every_error_says_what_to_do_next() {
         .with(1)
         .saying(&["tenure serve", "--store"]);
     project
-        .run(&["list", "--server", "https://x"])
-        .with(2)
-        .saying(&["plain HTTP", "ssh -L"]);
-    project
         .run(&["list", "--server", "nonsense"])
         .with(2)
         .saying(&["http://HOST:PORT"]);
@@ -330,4 +326,48 @@ fn the_reference_has_every_command_and_every_exit_code() {
             "{line}"
         );
     }
+}
+
+/// Runs a command on a terminal of its own, with something typed there.
+fn on_a_terminal(project: &Project, arguments: &[&str], typed: &str) -> (i32, String) {
+    let words = [&[env!("CARGO_BIN_EXE_tenure")], arguments].concat();
+    let mut terminal = std::process::Command::new("script");
+    let mut child = terminal
+        .args([
+            "--quiet",
+            "--return",
+            "--echo",
+            "never",
+            "--command",
+            &words.join(" "),
+            "/dev/null",
+        ])
+        .current_dir(project.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, typed.as_bytes()).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    (ended.status.code().unwrap_or(-1), said)
+}
+
+#[test]
+fn p1_a_deletion_asks_for_the_name_on_a_terminal() {
+    let (project, _server, url) = serving();
+    let apply = ["apply", "-f", "-", "--server", &url];
+    project.run_with(&apply, MANIFEST).with(0);
+    let delete = ["delete", "acme", "--server", &url];
+    let (code, said) = on_a_terminal(&project, &delete, "yes\n");
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("Type acme to go on") && said.contains("nothing was done"),
+        "{said}"
+    );
+    project.run(&["get", "acme", "--server", &url]).with(0);
+    let (code, said) = on_a_terminal(&project, &delete, "acme\n");
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("acme changed: deleting"), "{said}");
 }

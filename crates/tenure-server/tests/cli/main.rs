@@ -7,9 +7,13 @@
 
 mod classes;
 mod commands;
+mod contexts;
 mod crash;
 mod dice;
+mod differences;
 mod drift;
+mod editing;
+mod looking;
 mod manifests;
 mod pull;
 mod support;
