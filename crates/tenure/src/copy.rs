@@ -1,6 +1,6 @@
 //! Moving a fleet from one store to another, with its whole history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::check::{Fold, FoldError};
@@ -190,6 +190,7 @@ impl<F: FnMut(&TenantName) + Send> Run<'_, F> {
             after: None,
             direction: Direction::Ascending,
             transitions_only: false,
+            kinds: BTreeSet::new(),
             limit: PageSize::MAX,
         };
         loop {

@@ -14,7 +14,7 @@ use super::{filter, json_answer};
 /// Lists tenants, a page at a time, in the order of their creation (`order=desc`: newest first).
 ///
 /// All filters must hold: `state` and `condition` (repeated, or lists with commas), `class`,
-/// `selector` (labels, as in Kubernetes), and `created_`, `updated_`, `state_since_` and `deleted_`,
+/// `name_prefix`, `selector` (labels, as in Kubernetes), and `created_`, `updated_`, `state_since_` and `deleted_`,
 /// each with `from` and `until`. Deleted tenants are left out unless a filter names them or
 /// `include_deleted=true`. Send `next` as `page_token` with the same filters for the next page; a
 /// page may come short, even empty, and still have one.
