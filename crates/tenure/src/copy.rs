@@ -80,7 +80,7 @@ pub enum CopyError {
 /// [`CopyError`] says what to do. The source is never changed.
 pub async fn copy<F>(from: &dyn Store, to: &dyn Store, progress: F) -> Result<Copied, CopyError>
 where
-    F: FnMut(&TenantName) + Send,
+    F: FnMut(&TenantName) + Send + Sync,
 {
     let running: u64 = from.standing().await?.leased.values().sum();
     if running > 0 {
@@ -112,7 +112,7 @@ struct Run<'a, F> {
     progress: F,
 }
 
-impl<F: FnMut(&TenantName) + Send> Run<'_, F> {
+impl<F: FnMut(&TenantName) + Send + Sync> Run<'_, F> {
     /// The target may hold what an earlier copy wrote, and nothing else.
     async fn refuse_foreign(&self) -> Result<(), CopyError> {
         let mut query = everything();

@@ -50,7 +50,7 @@ impl Place {
     /// [`Code::Overloaded`].
     pub(super) fn take(api: &ApiState) -> Result<Self, Problem> {
         let free = Arc::clone(api.places()).try_acquire_owned();
-        free.map(|_permit| Self { _permit }).map_err(|_| {
+        free.map(|permit| Self { _permit: permit }).map_err(|_| {
             let detail = "as many follow and export as the server lets at once; try again later";
             Problem::new(Code::Overloaded, detail)
         })

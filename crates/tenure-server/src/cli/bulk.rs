@@ -85,7 +85,7 @@ enum Answer {
 /// Makes tenants of lines, in parts that a server takes.
 pub(super) async fn import(client: &Client, args: &Import, format: Format) -> anyhow::Result<()> {
     let name = args.file.display().to_string();
-    let source: Box<dyn BufRead> = if name == "-" {
+    let source: Box<dyn BufRead + Send> = if name == "-" {
         Box::new(BufReader::new(std::io::stdin()))
     } else {
         let file = std::fs::File::open(&args.file).with_context(|| format!("can't read {name}"))?;

@@ -86,7 +86,6 @@ pub struct ImportLine {
 
 /// How a tenant stood: nothing of it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "it is the wire's shape")]
 pub struct Was {
     #[serde(default)]
     state: Option<State>,
