@@ -72,23 +72,25 @@ fn a_fleet_goes_from_a_server_to_a_store_and_back() {
         .run(&[["history", "acme"].as_slice(), &store].concat())
         .with(0);
     assert!(history.out.contains("moved in"), "{}", history.out);
+}
 
-    let good = fs::read_to_string(project.path().join("fleet.ndjson")).unwrap();
-    let bad = format!(
-        "{}\n{{\"name\": \"Bad\", \"desired\": {{}}}}\n",
-        good.trim()
-    );
-    fs::write(project.path().join("fleet.ndjson"), bad).unwrap();
-    let refused = import(&[]).with(1);
-    assert_eq!(refused.out, "acme unchanged\nglobex unchanged\n");
+#[test]
+fn a_line_that_is_refused_is_told_with_its_place_and_keeps_no_other_from_being_done() {
+    let project = Project::small();
+    let store = ["--store", "sqlite:elsewhere.db"];
+    let import = |file: &str| project.run(&[["import", file].as_slice(), &store].concat());
+    let lines = "{\"name\": \"acme\", \"class\": \"shared\", \"desired\": {\"plan\": \"gold\"}}\n\n\
+                 {\"name\": \"Bad\", \"desired\": {}}\n";
+    fs::write(project.path().join("fleet.ndjson"), lines).unwrap();
+    let refused = import("fleet.ndjson").with(1);
+    assert_eq!(refused.out, "acme created\n");
     refused.saying(&[
         "fleet.ndjson:3: ?:",
         "name must be",
         "1 refused",
         "import the same again",
     ]);
-    project
-        .run(&["import", "none.ndjson", "--server", &url])
+    import("none.ndjson")
         .with(1)
         .saying(&["can't read none.ndjson"]);
 }
