@@ -47,6 +47,7 @@ use tenure::Actor;
 use self::args::{Cli, Command, Global, Provisioner};
 use self::context::Target;
 use self::store::{Local, configured};
+use crate::config::{self, Flags};
 use crate::up;
 
 pub(crate) use self::apply::{apply, summary};
@@ -98,10 +99,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&global, &args).await,
         Command::Up(args) => {
             let actor = actor(&global, None);
-            let asked = up::Up {
-                folder: args.folder,
+            let flags = Flags {
                 listen: args.listen,
                 store: global.store,
+                ..Flags::default()
+            };
+            let asked = up::Up {
+                sources: store::sources(Some(&args.folder.join(config::FILE_NAME)))?
+                    .with_flags(flags),
+                folder: args.folder,
                 exit_when_ready: args.exit_when_ready,
                 timeout: args.timeout,
                 actor,

@@ -1,5 +1,6 @@
 //! What `tenure.toml` may say, and that the reference says the same.
 
+mod layers;
 mod mistakes;
 
 use tempfile::TempDir;
@@ -9,7 +10,13 @@ use super::*;
 
 fn parse(text: &str) -> Result<Config, String> {
     let (path, folder) = (Path::new("demo/tenure.toml"), Path::new("/srv/demo"));
-    Config::parse(text, path, folder).map_err(|e| e.to_string())
+    parse_at(text, path, folder)
+}
+
+fn parse_at(text: &str, path: &Path, folder: &Path) -> Result<Config, String> {
+    let (mut layers, mut wrong) = (Layers::default(), Vec::new());
+    layers.lay_file(text, path, &mut wrong);
+    Config::of(&layers, Ok(folder.to_owned()), wrong).map_err(|e| e.to_string())
 }
 
 /// The one class of a configuration, with `exec` unless it says otherwise.
@@ -32,7 +39,7 @@ fn parse_in(text: &str, files: &[(&str, &str)]) -> Result<Config, String> {
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    Config::parse(text, Path::new("tenure.toml"), folder.path()).map_err(|e| e.to_string())
+    parse_at(text, Path::new("tenure.toml"), folder.path())
 }
 
 #[test]
@@ -146,7 +153,8 @@ fn the_reference_lists_every_key_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .map(|(key, _)| key)
         .collect();
-    let mut known = keys::ROOT.spelled("");
+    let known = table::ROOT.settings("").into_iter();
+    let mut known: Vec<String> = known.map(|(key, _)| key).collect();
     documented.sort_unstable();
     known.sort_unstable();
     assert_eq!(documented, known);
