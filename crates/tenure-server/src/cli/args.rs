@@ -190,6 +190,9 @@ pub(super) enum Command {
     /// Keep servers under names, and choose the one that commands go to.
     #[command(subcommand)]
     Context(ContextCommand),
+    /// Show and check what is configured, and what there is to configure.
+    #[command(subcommand)]
+    Config(super::config::ConfigCommand),
     /// Print what makes a shell complete commands.
     Completions {
         /// The shell.

@@ -11,6 +11,7 @@ mod apply;
 mod args;
 mod asks;
 mod client;
+mod config;
 mod context;
 mod copy;
 mod describe;
@@ -47,7 +48,7 @@ use tenure::Actor;
 use self::args::{Cli, Command, Global, Provisioner};
 use self::context::Target;
 use self::store::{Local, configured};
-use crate::config::{self, Flags};
+use crate::config::{FILE_NAME, Flags};
 use crate::up;
 
 pub(crate) use self::apply::{apply, summary};
@@ -105,8 +106,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 ..Flags::default()
             };
             let asked = up::Up {
-                sources: store::sources(Some(&args.folder.join(config::FILE_NAME)))?
-                    .with_flags(flags),
+                sources: store::sources(Some(&args.folder.join(FILE_NAME)))?.with_flags(flags),
                 folder: args.folder,
                 exit_when_ready: args.exit_when_ready,
                 timeout: args.timeout,
@@ -124,6 +124,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::pages(&folder),
         Command::Context(command) => context::run(&global, &command, global.output),
+        Command::Config(command) => config::run(&global, &command),
         command => match &global.store {
             None => {
                 let mut target = Target::of(&global)?;
@@ -189,6 +190,7 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Context(_)
+        | Command::Config(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }

@@ -157,7 +157,7 @@ pub(super) fn variable_of(key: &str) -> Option<String> {
 
 fn known(keys: &'static Keys, prefix: &str) -> Box<dyn Iterator<Item = (String, (String, Kind))>> {
     let prefix = prefix.to_owned();
-    Box::new(keys.0.iter().flat_map(
+    Box::new(keys.all.iter().flat_map(
         move |key| -> Box<dyn Iterator<Item = (String, (String, Kind))>> {
             let name = format!("{prefix}{}", key.name);
             match &key.below {

@@ -12,7 +12,13 @@ use toml::de::{DeTable, DeValue};
 use super::ConfigError;
 
 /// The keys of one table.
-pub(super) struct Keys(pub(super) &'static [Key]);
+pub(super) struct Keys {
+    pub(super) all: &'static [Key],
+    /// Those that the table must have.
+    pub(super) needed: &'static [&'static str],
+    /// Those of which the table must have exactly one.
+    pub(super) one_of: &'static [&'static str],
+}
 
 /// A key.
 pub(super) struct Key {
@@ -45,8 +51,10 @@ pub(super) struct Setting {
 pub(super) enum Kind {
     /// The URL of a store, which may hold a password.
     Store,
-    /// An address of the web, which may hold a password or a token.
+    /// An address of the web, which may hold a password.
     Web,
+    /// An address of the web whose path may hold a token too.
+    Endpoint,
     /// Any text.
     Text,
     /// A hash: no secret, but nobody has to see it.
@@ -90,10 +98,8 @@ pub(super) enum Absent {
     Boolean(bool),
     /// What these words say, if it is no value of its own.
     Said(&'static str),
-    /// What these words say: so many times the value of another key of the same table.
+    /// What these words say: so many times the number that another key of the file has.
     Times(&'static str, u32, &'static str),
-    /// What these words say: the value of a key of the file.
-    Root(&'static str, &'static str),
 }
 
 /// A key that takes a value.
@@ -117,6 +123,22 @@ pub(super) const fn key(name: &'static str, below: Below) -> Key {
 }
 
 impl Keys {
+    pub(super) const fn of(all: &'static [Key]) -> Self {
+        Self {
+            all,
+            needed: &[],
+            one_of: &[],
+        }
+    }
+
+    pub(super) const fn needing(self, needed: &'static [&'static str]) -> Self {
+        Self { needed, ..self }
+    }
+
+    pub(super) const fn with_one_of(self, one_of: &'static [&'static str]) -> Self {
+        Self { one_of, ..self }
+    }
+
     /// Refuses what is not known, here or below.
     pub(super) fn check(
         &self,
@@ -159,30 +181,30 @@ impl Keys {
 
     /// The key of this name.
     pub(super) fn find(&self, name: &str) -> Option<&'static Key> {
-        self.0.iter().find(|known| known.name == name)
+        self.all.iter().find(|known| known.name == name)
+    }
+
+    /// What takes the value of a key, with the tables that it is in; none of those has a name.
+    pub(super) fn setting(&self, key: &str) -> Option<&'static Setting> {
+        match (key.split_once('.'), self.find(key)) {
+            (None, Some(key)) => match &key.below {
+                Below::Value(setting) => Some(setting),
+                _ => None,
+            },
+            (Some((first, rest)), _) => match self.find(first)?.below {
+                Below::Table(keys) | Below::Optional(keys) => keys.setting(rest),
+                _ => None,
+            },
+            (None, None) => None,
+        }
     }
 
     fn help(&self, name: &str, prefix: &str) -> String {
-        let known: Vec<&str> = self.0.iter().map(|known| known.name).collect();
+        let known: Vec<&str> = self.all.iter().map(|known| known.name).collect();
         nearest(name, &known).map_or_else(
             || format!("known are {}", known.join(", ")),
             |near| format!("did you mean {prefix}{near}?"),
         )
-    }
-
-    /// Every key that takes a value, as the reference spells it.
-    pub(super) fn settings(&self, prefix: &str) -> Vec<(String, &'static Setting)> {
-        let below = |key: &'static Key| {
-            let name = key.name;
-            match &key.below {
-                Below::Value(setting) => vec![(format!("{prefix}{name}"), setting)],
-                Below::Table(keys) | Below::Optional(keys) => {
-                    keys.settings(&format!("{prefix}{name}."))
-                }
-                Below::Named(keys) => keys.settings(&format!("{prefix}{name}.NAME.")),
-            }
-        };
-        self.0.iter().flat_map(below).collect()
     }
 }
 
@@ -194,7 +216,9 @@ impl Kind {
     /// What it must be. The value itself is not said: it may be secret.
     pub(super) fn read(self, text: &str) -> Result<Value, String> {
         let read = match self {
-            Self::Store | Self::Web | Self::Text | Self::Digest | Self::Path => Some(text.into()),
+            Self::Store | Self::Web | Self::Endpoint | Self::Text | Self::Digest | Self::Path => {
+                Some(text.into())
+            }
             Self::Address => text.parse::<SocketAddr>().ok().map(|_| text.into()),
             Self::Boolean => text.parse().ok().map(Value::Boolean),
             Self::True => (text == "true").then_some(Value::Boolean(true)),
@@ -214,7 +238,9 @@ impl Kind {
     /// What a value of the file must be, if its type is wrong. What else it must be, the parser says.
     pub(super) fn misfit(self, value: &Value) -> Option<String> {
         let fits = match self {
-            Self::Store | Self::Web | Self::Text | Self::Digest | Self::Path => value.is_str(),
+            Self::Store | Self::Web | Self::Endpoint | Self::Text | Self::Digest | Self::Path => {
+                value.is_str()
+            }
             Self::Address => value.as_str().is_some_and(|text| self.read(text).is_ok()),
             Self::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
             Self::Boolean | Self::True => value.is_bool(),
@@ -236,7 +262,9 @@ impl Kind {
     /// What a value must be, after "must be".
     fn rule(self) -> String {
         match self {
-            Self::Store | Self::Web | Self::Text | Self::Digest => "text".to_owned(),
+            Self::Store | Self::Web | Self::Endpoint | Self::Text | Self::Digest => {
+                "text".to_owned()
+            }
             Self::Path => "a path".to_owned(),
             Self::Address => "an IP address and a port, such as 127.0.0.1:7310".to_owned(),
             Self::Boolean => "true or false".to_owned(),

@@ -271,7 +271,8 @@ impl Layers {
             }
         }
         for (key, value, origin) in layer {
-            put(&mut self.table, &key, value);
+            let path: Vec<&str> = key.split('.').collect();
+            put(&mut self.table, &path, value);
             self.origins.insert(key, origin);
         }
     }
@@ -361,12 +362,13 @@ impl Flags {
 }
 
 /// Puts a value where its key says, with the tables that it is in.
-fn put(table: &mut Table, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => drop(table.insert(key.to_owned(), value)),
-        Some((first, rest)) => {
+pub(super) fn put(table: &mut Table, path: &[&str], value: Value) {
+    match path {
+        [] => {}
+        [name] => drop(table.insert((*name).to_owned(), value)),
+        [first, rest @ ..] => {
             let below = table
-                .entry(first)
+                .entry(*first)
                 .or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(below) = below {
                 put(below, rest, value);

@@ -7,10 +7,14 @@
 //! so a mistake in them is found at the start; no token is kept.
 
 mod class;
+mod describe;
+mod effective;
 mod environment;
 mod keys;
 mod layers;
 mod policy;
+#[cfg(test)]
+mod reference;
 mod surface;
 mod table;
 #[cfg(test)]
@@ -36,6 +40,8 @@ use crate::api::Limits;
 use crate::classes::Classes;
 
 pub use self::class::{Breaker, Class};
+pub use self::describe::{example, schema};
+pub use self::effective::{Effective, effective, tables};
 pub use self::environment::Environment;
 pub use self::keys::nearest;
 pub use self::layers::{Flags, Sources};

@@ -1,6 +1,6 @@
 //! Every key that there is: what it takes, what counts without it, and what it means.
 
-use super::keys::Absent::{Boolean, Nothing, Number, Root, Said, Text, Times};
+use super::keys::Absent::{Boolean, Nothing, Number, Said, Text, Times};
 use super::keys::Below::{Named, Optional, Table};
 use super::keys::{Key, Keys, Kind, key, value};
 
@@ -17,7 +17,7 @@ const MANY: u32 = 1_000_000;
 pub(super) const INSTEAD: (&str, &str) = ("store", "store_file");
 
 /// The keys of the file.
-pub(super) static ROOT: Keys = Keys(&[
+pub(super) static ROOT: Keys = Keys::of(&[
     value(
         "store",
         Kind::Store,
@@ -62,7 +62,7 @@ pub(super) static ROOT: Keys = Keys(&[
     key("workers", Named(&WORKER)),
 ]);
 
-static TLS: Keys = Keys(&[
+static TLS: Keys = Keys::of(&[
     value(
         "cert_file",
         Kind::Path,
@@ -76,9 +76,10 @@ static TLS: Keys = Keys(&[
         Said("none"),
         "the authorities of clients' certificates, PEM; if named, each client must have one",
     ),
-]);
+])
+.needing(&["cert_file", "key_file"]);
 
-static AUTH: Keys = Keys(&[
+static AUTH: Keys = Keys::of(&[
     value(
         "required",
         Kind::Boolean,
@@ -88,7 +89,7 @@ static AUTH: Keys = Keys(&[
     key("oidc", Optional(&OIDC)),
 ]);
 
-static OIDC: Keys = Keys(&[
+static OIDC: Keys = Keys::of(&[
     value(
         "issuer",
         Kind::Web,
@@ -120,9 +121,10 @@ static OIDC: Keys = Keys(&[
         Said("none"),
         "the certificates that vouch for the provider, instead of the system's",
     ),
-]);
+])
+.needing(&["issuer", "audience", "roles"]);
 
-static LIMITS: Keys = Keys(&[
+static LIMITS: Keys = Keys::of(&[
     value(
         "request_seconds",
         Kind::Number(1, DAY),
@@ -150,7 +152,7 @@ static LIMITS: Keys = Keys(&[
     value(
         "requests_burst",
         Kind::Number(1, MANY),
-        Times("twice that", 2, "requests_per_second"),
+        Times("twice that", 2, "limits.requests_per_second"),
         "requests at once that one principal may make",
     ),
     value(
@@ -161,7 +163,7 @@ static LIMITS: Keys = Keys(&[
     ),
 ]);
 
-static TELEMETRY: Keys = Keys(&[
+static TELEMETRY: Keys = Keys::of(&[
     value(
         "log_format",
         Kind::Word(&["auto", "text", "json"]),
@@ -176,7 +178,7 @@ static TELEMETRY: Keys = Keys(&[
     ),
 ]);
 
-static CLASS: Keys = Keys(&[
+static CLASS: Keys = Keys::of(&[
     value(
         "exec",
         Kind::Program,
@@ -185,7 +187,7 @@ static CLASS: Keys = Keys(&[
     ),
     value(
         "http",
-        Kind::Web,
+        Kind::Endpoint,
         Nothing,
         "the `https://` address that operations are sent to; `http://` only with \
          `allow_private_addresses`",
@@ -272,7 +274,7 @@ static CLASS: Keys = Keys(&[
     value(
         "concurrency",
         Kind::Number(1, 1_000),
-        Root("as the server", "concurrency"),
+        Times("as the server", 1, "concurrency"),
         "most operations of the class at once on this server",
     ),
     value(
@@ -290,9 +292,10 @@ static CLASS: Keys = Keys(&[
     key("deadlines", Table(&DEADLINES)),
     key("drift", Table(&DRIFT)),
     key("breaker", Table(&BREAKER)),
-]);
+])
+.with_one_of(&["exec", "http", "pull"]);
 
-static DEADLINES: Keys = Keys(&[
+static DEADLINES: Keys = Keys::of(&[
     deadline("requested", "until work on it begins"),
     deadline("provisioning", "until it is there"),
     deadline("updating", "until it is as is wanted"),
@@ -305,7 +308,7 @@ const fn deadline(state: &'static str, meaning: &'static str) -> Key {
     value(state, Kind::Number(0, MONTH), Number(3_600), meaning)
 }
 
-static DRIFT: Keys = Keys(&[
+static DRIFT: Keys = Keys::of(&[
     value(
         "mode",
         Kind::Word(&["off", "observe", "correct"]),
@@ -345,7 +348,7 @@ static DRIFT: Keys = Keys(&[
     ),
 ]);
 
-static BREAKER: Keys = Keys(&[
+static BREAKER: Keys = Keys::of(&[
     value(
         "failures",
         Kind::Number(1, MANY),
@@ -360,7 +363,7 @@ static BREAKER: Keys = Keys(&[
     ),
 ]);
 
-static WORKER: Keys = Keys(&[
+static WORKER: Keys = Keys::of(&[
     value(
         "token_sha256",
         Kind::Digest,
@@ -380,4 +383,6 @@ static WORKER: Keys = Keys(&[
         Nothing,
         "the classes whose operations it may ask for; each has `pull = true`",
     ),
-]);
+])
+.needing(&["classes"])
+.with_one_of(&["token_sha256", "token_file"]);

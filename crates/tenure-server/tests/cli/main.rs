@@ -7,6 +7,7 @@
 
 mod classes;
 mod commands;
+mod config;
 mod contexts;
 mod crash;
 mod dice;
