@@ -84,7 +84,7 @@ impl Walk<'_> {
                 }
                 Below::Named(keys) => {
                     for (name, each) in inner.unwrap_or(&none) {
-                        let path = [path.as_slice(), &[name.clone()]].concat();
+                        let path = [path.as_slice(), std::slice::from_ref(name)].concat();
                         self.table(keys, each.as_table().unwrap_or(&none), &path);
                     }
                 }

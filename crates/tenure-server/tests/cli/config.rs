@@ -83,13 +83,14 @@ fn up_and_doctor_go_by_the_environment_too() {
     let project = Project::small();
     let unknown = [("TENURE_CONCURENCY", "3")];
     let says = "unknown environment variable TENURE_CONCURENCY; did you mean TENURE_CONCURRENCY?";
-    for command in [
-        &["up", "."] as &[&str],
+    let commands: [&[&str]; 5] = [
+        &["up", "."],
         &["serve"],
         &["doctor", "--store", "sqlite:none.db"],
         &["config", "show"],
         &["config", "check"],
-    ] {
+    ];
+    for command in commands {
         run_in(&project, &unknown, command).with(1).saying(&[says]);
     }
     // What goes to a server has no configuration.
@@ -189,14 +190,15 @@ fn p12_no_command_tells_a_password() {
         (&plain, vec![("TENURE_AUTH__OIDC__ROLES", url)]),
     ] {
         project.write("tenure.toml", text);
-        for command in [
-            &["config", "show"] as &[&str],
+        let commands: [&[&str]; 6] = [
+            &["config", "show"],
             &["config", "show", "--origin"],
             &["config", "show", "-o", "json"],
             &["config", "show", "--origin", "-o", "yaml"],
             &["config", "check"],
             &["serve"],
-        ] {
+        ];
+        for command in commands {
             let ended = run_in(&project, &variables, command);
             let told = format!("{}{}", ended.out, ended.err);
             assert!(

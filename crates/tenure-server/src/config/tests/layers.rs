@@ -310,12 +310,10 @@ fn no_variable_of_tenure_itself_is_unknown() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            for (_, rest) in text
-                .match_indices("\"TENURE_")
-                .map(|(at, _)| text.split_at(at + 1))
-            {
-                let end = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric());
-                seen.insert(rest[..end.unwrap()].to_owned());
+            for rest in text.split("\"TENURE_").skip(1) {
+                let is_end = |c: char| c != '_' && !c.is_ascii_alphanumeric();
+                let name = rest.split(is_end).next().unwrap();
+                seen.insert(format!("TENURE_{name}"));
             }
         }
     }
