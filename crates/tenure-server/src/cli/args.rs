@@ -190,6 +190,9 @@ pub(super) enum Command {
     /// Keep servers under names, and choose the one that commands go to.
     #[command(subcommand)]
     Context(ContextCommand),
+    /// Show and check what is configured, and what there is to configure.
+    #[command(subcommand)]
+    Config(super::config::ConfigCommand),
     /// Print what makes a shell complete commands.
     Completions {
         /// The shell.
@@ -273,12 +276,28 @@ pub(super) struct ProvisionerTest {
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The configuration; tenure.toml in this folder if there is one.
+    /// The configuration; otherwise `TENURE_CONFIG`, or tenure.toml in this folder if there is one.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) flags: Served,
+}
+
+/// What the command line may say instead of the configuration.
+#[derive(Debug, Args)]
+pub(super) struct Served {
     /// Where the API listens, instead of what the configuration says.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+    /// A proxy ends TLS before this server.
+    #[arg(long)]
+    pub(super) behind_proxy: bool,
+    /// The server's certificate and what leads to its authority, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -293,7 +312,8 @@ pub(super) struct Copy {
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
-    /// The configuration to compare with; tenure.toml in this folder if there is one.
+    /// The configuration to compare with; otherwise `TENURE_CONFIG`, or tenure.toml in this folder if
+    /// there is one.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

@@ -12,6 +12,7 @@ mod args;
 mod asks;
 mod bulk;
 mod client;
+mod config;
 mod context;
 mod copy;
 mod describe;
@@ -48,6 +49,7 @@ use tenure::Actor;
 use self::args::{Cli, Command, Global, Provisioner};
 use self::context::Target;
 use self::store::{Local, configured};
+use crate::config::{FILE_NAME, Flags};
 use crate::up;
 
 pub(crate) use self::apply::{apply, summary};
@@ -99,10 +101,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&global, &args).await,
         Command::Up(args) => {
             let actor = actor(&global, None);
-            let asked = up::Up {
-                folder: args.folder,
+            let flags = Flags {
                 listen: args.listen,
                 store: global.store,
+                ..Flags::default()
+            };
+            let asked = up::Up {
+                sources: store::sources(Some(&args.folder.join(FILE_NAME)))?.with_flags(flags),
+                folder: args.folder,
                 exit_when_ready: args.exit_when_ready,
                 timeout: args.timeout,
                 actor,
@@ -119,6 +125,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::pages(&folder),
         Command::Context(command) => context::run(&global, &command, global.output),
+        Command::Config(command) => config::run(&global, &command),
         command => match &global.store {
             None => {
                 let mut target = Target::of(&global)?;
@@ -185,6 +192,7 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Context(_)
+        | Command::Config(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }

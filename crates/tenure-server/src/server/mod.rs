@@ -133,7 +133,8 @@ impl Exposure {
         }
     }
 
-    const fn check(self, address: SocketAddr) -> Result<(), ListenError> {
+    /// Whether a server may listen there.
+    pub(crate) const fn check(self, address: SocketAddr) -> Result<(), ListenError> {
         match self {
             _ if address.ip().is_loopback() => Ok(()),
             Self::Anywhere => Ok(()),

@@ -55,7 +55,8 @@ async fn what_was_exported_can_be_imported_elsewhere() {
         assert_eq!(lines[1]["status"]["id"], id.to_string());
         assert_eq!(lines[0]["desired"], json!({"plan": "gold", "seats": 3}));
 
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        let text = text.join("\n");
         let elsewhere = Server::usual().await;
         let answer = import(&elsewhere, "", "", &text).await;
         assert_eq!(effects(&answer), ["created", "created"]);
@@ -146,8 +147,8 @@ async fn a_whole_fleet_goes_through_page_by_page() {
         ..ApiOptions::default()
     };
     let server = Server::start(memory(), options, ConnectionLimits::default()).await;
-    let line = |number| format!("{{\"name\":\"t{number}\",\"desired\":{{}}}}\n");
-    let text: String = (0..1_200).map(line).collect();
+    let line = |number| format!("{{\"name\":\"t{number}\",\"desired\":{{}}}}");
+    let text = (0..1_200).map(line).collect::<Vec<_>>().join("\n");
     let answer = import(&server, "", "", &text).await;
     assert_eq!(answer.last().unwrap()["summary"]["created"], 1_200);
     let lines = server.ask("GET", "/v1/export").lines().await;

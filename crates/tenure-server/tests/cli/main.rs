@@ -8,6 +8,7 @@
 mod bulk;
 mod classes;
 mod commands;
+mod config;
 mod contexts;
 mod crash;
 mod dice;
