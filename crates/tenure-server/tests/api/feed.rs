@@ -52,7 +52,7 @@ impl Events {
                 return None;
             }
             match line.split_once(": ") {
-                Some(("event", word)) => kind = word.to_owned(),
+                Some(("event", word)) => word.clone_into(&mut kind),
                 Some(("data", text)) => data = serde_json::from_str(text).unwrap(),
                 Some(("id", text)) => id = Some(text.to_owned()),
                 _ if line.is_empty() && (id.is_some() || !kind.is_empty()) => {
