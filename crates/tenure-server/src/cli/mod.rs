@@ -10,6 +10,7 @@ mod admin;
 mod apply;
 mod args;
 mod asks;
+mod bulk;
 mod client;
 mod config;
 mod context;
@@ -163,7 +164,8 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Diff(args) => diff::run(client, &args, format).await,
         Command::Edit(args) => edit::run(client, &args, format).await,
         Command::Get(args) => get::run(client, &args, format).await,
-        Command::Export(_) | Command::Import(_) => unreachable!("yet"),
+        Command::Export(args) => bulk::export(client, &args).await,
+        Command::Import(args) => bulk::import(client, &args, format).await,
         Command::Describe { who } => describe::run(client, &who, format).await,
         Command::List(args) => tenants::list(client, &args, format).await,
         Command::Explain { who } => explain::run(client, &who, format).await,

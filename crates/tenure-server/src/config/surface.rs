@@ -91,7 +91,7 @@ impl Default for Rate {
 #[derive(Deserialize)]
 #[expect(
     clippy::struct_field_names,
-    reason = "the file calls them so, and each names a file"
+    reason = "it is the shape of the file, where each key says that it names one"
 )]
 pub(super) struct FileTls {
     cert_file: Option<String>,
@@ -168,10 +168,10 @@ impl FileOidc {
         let audience = audience.ok_or_else(|| broken("audience", rule))?;
         let mut roles = BTreeMap::new();
         for (word, role) in self.roles {
-            let meant = role.parse().map_err(|invalid: tenure::Invalid| {
+            let parsed = role.parse().map_err(|invalid: tenure::Invalid| {
                 broken(&format!("roles.{word}"), invalid.rule())
             })?;
-            roles.insert(word, meant);
+            roles.insert(word, parsed);
         }
         if roles.is_empty() {
             let rule =

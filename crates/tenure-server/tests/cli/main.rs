@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bulk;
 mod classes;
 mod commands;
 mod config;

@@ -101,6 +101,7 @@ const fn row(method: &'static str, path: &'static str, permission: Permission) -
 pub const RULES: &[Rule] = &[
     row("GET", "/livez", Permission::Open),
     row("GET", "/readyz", Permission::Open),
+    row("GET", "/problems/{code}", Permission::Open),
     row("GET", "/v1/whoami", Permission::Known),
     row("GET", "/v1/tenants", Permission::Read),
     row("GET", "/v1/tenants/{tenant}", Permission::Read),
@@ -109,6 +110,8 @@ pub const RULES: &[Rule] = &[
     row("GET", "/v1/counts", Permission::Read),
     row("GET", "/v1/drift", Permission::Read),
     row("GET", "/v1/changes", Permission::ReadFleet),
+    row("GET", "/v1/export", Permission::Read),
+    row("POST", "/v1/import", Permission::Write),
     row("POST", "/v1/tenants", Permission::Write),
     row("PUT", "/v1/tenants/{tenant}", Permission::Write),
     row("PATCH", "/v1/tenants/{tenant}", Permission::Write),
