@@ -19,6 +19,7 @@ mod drift;
 mod guard;
 mod headers;
 mod health;
+mod metrics;
 mod params;
 mod problem;
 mod request;
@@ -58,6 +59,7 @@ pub fn router(api: ApiState) -> Router {
     let routes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))
         .route("/v1/drift", get(drift::drift))

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::access::{Known, Verifier};
 use super::code::Code;
@@ -17,6 +18,7 @@ use crate::config::Rate;
 use crate::ids::{IdSource, SystemIds};
 use crate::pull::Pull;
 use crate::reconciler::Board;
+use crate::telemetry::Exposition;
 
 /// Most bytes of a request's body: 2 MiB.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -105,6 +107,7 @@ pub struct ApiState {
     permits: Arc<Semaphore>,
     known: Arc<Known>,
     finishing: CancellationToken,
+    exposition: Arc<Exposition>,
 }
 
 impl ApiState {
@@ -117,6 +120,7 @@ impl ApiState {
             tasks: TaskTracker::new(),
             known: Arc::default(),
             finishing: CancellationToken::new(),
+            exposition: Arc::default(),
         }
     }
 
@@ -125,6 +129,11 @@ impl ApiState {
         self.finishing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What answers for the metrics.
+    pub(crate) fn exposition(&self) -> &Exposition {
+        &self.exposition
     }
 
     /// What is remembered of tokens.
@@ -173,11 +182,12 @@ impl ApiState {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let permit = self.admit()?;
-        let task = self.tasks.spawn(async move {
+        let work = async move {
             let done = work.await;
             drop(permit);
             done
-        });
+        };
+        let task = self.tasks.spawn(work.in_current_span());
         match timeout_at(deadline, task).await {
             Ok(Ok(done)) => done.map_err(Into::into),
             Ok(Err(crash)) => Err(Problem::new(

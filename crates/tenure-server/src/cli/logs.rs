@@ -1,26 +1,32 @@
-//! Logs: to stderr, for whoever runs a server; quiet for commands, whose errors speak for themselves.
-
-use std::io::IsTerminal as _;
-
-use tracing_subscriber::EnvFilter;
+//! Logs of commands: quiet, as their errors speak for themselves. What serves begins to log once its
+//! configuration is read, which says how.
 
 use super::args::{Cli, Command};
+use crate::config::Telemetry;
+use crate::telemetry;
 
-/// The variable that chooses what is logged, in the syntax of `EnvFilter`, such as `tenure=debug`.
-const VARIABLE: &str = "TENURE_LOG";
-
+/// Begins to log, except for what serves.
 pub(super) fn start(cli: &Cli) {
-    let serves = matches!(cli.command, Command::Serve(_));
-    let level = match (serves, cli.global.verbose) {
-        (false, 0) => "error",
-        (true, 0) | (false, 1) => "warn,tenure=info,tenure_server=info",
-        (true, 1) | (false, 2) => "info,tenure=debug,tenure_server=debug",
+    if !matches!(cli.command, Command::Serve(_)) {
+        let level = match cli.global.verbose {
+            0 => "error",
+            more => serving(more - 1),
+        };
+        telemetry::log(level, false);
+    }
+}
+
+/// Begins to log for what serves; says whether as JSON.
+pub(super) fn start_serving(verbose: u8, telemetry: &Telemetry) -> bool {
+    let json = telemetry::is_json(telemetry.log_format);
+    telemetry::log(serving(verbose), json);
+    json
+}
+
+const fn serving(verbose: u8) -> &'static str {
+    match verbose {
+        0 => "warn,tenure=info,tenure_server=info",
+        1 => "info,tenure=debug,tenure_server=debug",
         _ => "trace",
-    };
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    }
 }

@@ -1,6 +1,7 @@
 //! `serve`: runs the service until it is told to stop.
 
 use super::args::{Global, Serve};
+use super::logs;
 use super::output::tell;
 use super::store::configured;
 use crate::service::Service;
@@ -9,11 +10,23 @@ pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
     let mut config = configured(args.config.as_deref())?.unwrap_or_default();
     config.listen = args.listen.unwrap_or(config.listen);
     config.store = global.store.clone().unwrap_or(config.store);
+    let json = logs::start_serving(global.verbose, &config.telemetry);
+    let say = |text: String| {
+        // So that every line is JSON.
+        if json {
+            tracing::info!("{text}");
+        } else {
+            tell(text);
+        }
+    };
     if config.classes.is_empty() {
-        tell("no class is configured, so no tenant can be made; add [classes.NAME] to tenure.toml");
+        let advice = "add [classes.NAME] to tenure.toml";
+        say(format!(
+            "no class is configured, so no tenant can be made; {advice}"
+        ));
     }
     let service = Service::start(&config).await?;
-    tell(format_args!(
+    say(format!(
         "serving on http://{}; Ctrl-C stops",
         service.address()
     ));

@@ -29,6 +29,17 @@ pub(super) enum Run {
     Lost,
 }
 
+impl Run {
+    /// In a word, for the metrics.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ended(answer) => answer.as_str(),
+            Self::Unwanted => "unwanted",
+            Self::Lost => "lease_lost",
+        }
+    }
+}
+
 /// Why a run must not go on.
 enum Cut {
     Unwanted,
@@ -38,6 +49,16 @@ enum Cut {
 impl Worker {
     /// Runs the provisioner while it keeps the lease.
     pub(super) async fn run(&mut self, operation: Operation, tenant: &Tenant) -> Run {
+        let began = Instant::now();
+        let run = self.run_to_its_end(operation, tenant).await;
+        metrics::histogram!("tenure_operation_duration_seconds",
+            "class" => self.lease.class.to_string(), "operation" => operation.as_str(),
+            "outcome" => run.as_str())
+        .record(began.elapsed());
+        run
+    }
+
+    async fn run_to_its_end(&mut self, operation: Operation, tenant: &Tenant) -> Run {
         let call = Call {
             operation,
             tenant: tenant.clone(),
