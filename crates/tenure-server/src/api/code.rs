@@ -45,6 +45,8 @@ pub enum Code {
     CursorExpired,
     Contended,
     Overloaded,
+    /// The server stops: it finishes what runs and takes nothing new.
+    Draining,
     DeadlineExceeded,
     OutcomeUnknown,
     StoreUnavailable,
@@ -60,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
@@ -94,6 +96,7 @@ impl Code {
         Self::CursorExpired,
         Self::Contended,
         Self::Overloaded,
+        Self::Draining,
         Self::DeadlineExceeded,
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
@@ -154,6 +157,7 @@ impl Code {
             Self::CursorInvalid => ("cursor_invalid", 400, "The cursor is not of this query"),
             Self::CursorExpired => ("cursor_expired", 410, "The cursor is too old"),
             Self::Contended => ("contended", 503, "Too many change this tenant at once"),
+            Self::Draining => ("draining", 503, "The server stops"),
             Self::Overloaded => ("overloaded", 503, "The server is too busy"),
             Self::DeadlineExceeded => ("deadline_exceeded", 503, "It took too long"),
             Self::OutcomeUnknown => ("outcome_unknown", 503, "The outcome is unknown"),
@@ -194,6 +198,7 @@ impl Code {
         match self {
             Self::Contended | Self::Overloaded | Self::OutcomeUnknown => Some("1"),
             Self::DeadlineExceeded
+            | Self::Draining
             | Self::StoreUnavailable
             | Self::StoreNotReady
             | Self::StoreReadOnly

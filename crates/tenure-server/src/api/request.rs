@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tenure::{Context, Message};
 use tokio::time::Instant;
-use tracing::{Instrument as _, field};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::access::Principal;
@@ -19,7 +19,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{guard, headers};
-use crate::telemetry::{Flight, Trace};
+use crate::telemetry::{self, Flight};
 
 /// What is known of a request before anything of it is read.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +45,7 @@ pub(super) async fn finish(
     let client_id = headers::client_request_id(request.headers());
     let pattern = route.as_ref().map_or("none", MatchedPath::as_str);
     let flight = Flight::begin(&method, pattern);
-    let trace = Trace::of(request.headers(), ticket.id);
-    // Of the highest level, so that each line about the request has it, whatever is logged.
-    let span = tracing::error_span!("request", request_id = %ticket.id, trace_id = trace.id,
-        %method, route = pattern, actor = field::Empty);
+    let span = telemetry::request_span(request.headers(), ticket.id, (&method, pattern));
     let mut response = answer(&api, request, next).instrument(span.clone()).await;
     response = worded(response, ticket.id);
     let head = response.headers_mut();
@@ -62,6 +59,7 @@ pub(super) async fn finish(
         client_id: client_id.as_ref(),
     };
     span.in_scope(|| line.write(&response));
+    telemetry::answered(&span, response.status());
     flight.land(response.status());
     if let Some(id) = client_id {
         response.headers_mut().insert(headers::X_REQUEST_ID, id);

@@ -279,6 +279,16 @@ pub(super) struct Serve {
     /// Where the API listens, instead of what the configuration says.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+    /// Where traces go, by OTLP over HTTP, instead of what the configuration says.
+    #[arg(long, value_name = "URL", value_parser = collector)]
+    pub(super) otlp_endpoint: Option<String>,
+}
+
+/// An address that traces can go to.
+fn collector(url: &str) -> Result<String, String> {
+    let web = url.starts_with("http://") || url.starts_with("https://");
+    let rule = "it must be an http:// or https:// address, such as http://127.0.0.1:4318";
+    web.then(|| url.to_owned()).ok_or_else(|| rule.to_owned())
 }
 
 #[derive(Debug, Args)]

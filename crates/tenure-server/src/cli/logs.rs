@@ -3,7 +3,7 @@
 
 use super::args::{Cli, Command};
 use crate::config::Telemetry;
-use crate::telemetry;
+use crate::telemetry::{self, Traces};
 
 /// Begins to log, except for what serves.
 pub(super) fn start(cli: &Cli) {
@@ -12,15 +12,23 @@ pub(super) fn start(cli: &Cli) {
             0 => "error",
             more => serving(more - 1),
         };
-        telemetry::log(level, false);
+        // Without a collector there is nothing that can fail.
+        drop(telemetry::log(level, false, None));
     }
 }
 
-/// Begins to log for what serves; says whether as JSON.
-pub(super) fn start_serving(verbose: u8, telemetry: &Telemetry) -> bool {
-    let json = telemetry::is_json(telemetry.log_format);
-    telemetry::log(serving(verbose), json);
-    json
+/// Begins to log for what serves, as JSON if so asked, and to send traces to a collector, if there is
+/// one.
+///
+/// # Errors
+///
+/// If the collector's address can't be used.
+pub(super) fn start_serving(
+    verbose: u8,
+    (telemetry, json): (&Telemetry, bool),
+) -> anyhow::Result<Option<Traces>> {
+    let collector = telemetry.otlp_endpoint.as_deref();
+    telemetry::log(serving(verbose), json, collector)
 }
 
 const fn serving(verbose: u8) -> &'static str {

@@ -5,12 +5,17 @@ use super::logs;
 use super::output::tell;
 use super::store::configured;
 use crate::service::Service;
+use crate::telemetry;
 
 pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
     let mut config = configured(args.config.as_deref())?.unwrap_or_default();
     config.listen = args.listen.unwrap_or(config.listen);
     config.store = global.store.clone().unwrap_or(config.store);
-    let json = logs::start_serving(global.verbose, &config.telemetry);
+    if let Some(endpoint) = &args.otlp_endpoint {
+        config.telemetry.otlp_endpoint = Some(endpoint.clone());
+    }
+    let json = telemetry::is_json(config.telemetry.log_format);
+    let traces = logs::start_serving(global.verbose, (&config.telemetry, json))?;
     let say = |text: String| {
         // So that every line is JSON.
         if json {
@@ -32,5 +37,8 @@ pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
     ));
     service.asked_to_stop().await;
     service.stop().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     Ok(())
 }

@@ -41,7 +41,9 @@ where
             let fields = extensions.get::<FormattedFields<JsonFields>>();
             let fields = fields.map_or("", |fields| fields.fields.as_str());
             if let Ok(Value::Object(fields)) = serde_json::from_str(fields) {
-                all.extend(fields);
+                // Those that only a collector cares for.
+                let fields = fields.into_iter();
+                all.extend(fields.filter(|(name, _)| !name.starts_with("otel.")));
             }
         }
         event.record(&mut Fields(&mut all));

@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::line::Lines;
+use super::otlp::Traces;
 use crate::config::LogFormat;
 
 /// The variable that chooses what is logged, in the syntax of `EnvFilter`, such as `tenure=debug`.
@@ -24,12 +25,23 @@ pub(crate) fn is_json(format: LogFormat) -> bool {
     }
 }
 
-/// Begins to log at this level, unless the environment names another; nothing if logs go elsewhere
-/// already.
-pub(crate) fn start(level: &str, json: bool) {
+/// Begins to log at this level, unless the environment names another, and to send traces if there is
+/// a collector; nothing if logs go elsewhere already.
+///
+/// # Errors
+///
+/// If the collector's address can't be used.
+pub(crate) fn start(
+    level: &str,
+    json: bool,
+    collector: Option<&str>,
+) -> anyhow::Result<Option<Traces>> {
+    let traces = collector.map(Traces::to).transpose()?;
     let registry = tracing_subscriber::registry().with(lines(level, json));
+    let tracing = traces.as_ref().map(Traces::layer);
     // A program that embeds this one has its own.
-    drop(registry.try_init());
+    drop(registry.with(tracing).try_init());
+    Ok(traces)
 }
 
 fn lines<S>(level: &str, json: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -13,6 +13,9 @@ use tenure::{
     Room, Standing, State, Store, Summary, Sweep, Tenant, TenantId, TenantRef, Timestamp, Token,
     Tokens, Upkeep, Wake, Work,
 };
+use tracing::{Instrument as _, Span, field};
+
+use super::otlp::is_tracing;
 
 /// A store that measures each call of another, and changes nothing of it.
 pub struct Measured {
@@ -61,17 +64,30 @@ impl Drop for Clocked {
     }
 }
 
+/// The span of a call, for a collector: as a part of whatever made it. What the server does on its own,
+/// such as to ask for work, is a part of nothing and is not told.
+fn span(operation: &'static str) -> Span {
+    if !is_tracing() || Span::current().is_none() {
+        return Span::none();
+    }
+    let name = format!("store {operation}");
+    tracing::debug_span!("store", otel.name = name, operation, outcome = field::Empty)
+}
+
 async fn timed<T, F>(operation: &'static str, call: F) -> Result<T>
 where
     T: Send,
     F: Future<Output = Result<T>> + Send,
 {
+    let span = span(operation);
     let clocked = Clocked::begin(operation);
-    let result = call.await;
-    clocked.end(match &result {
+    let result = call.instrument(span.clone()).await;
+    let outcome = match &result {
         Ok(_) => "ok",
         Err(error) => error.code(),
-    });
+    };
+    span.record("outcome", outcome);
+    clocked.end(outcome);
     result
 }
 

@@ -239,6 +239,12 @@ pub static METRICS: &[Metric] = &[
         "Times that a tenant was found to have drifted.",
     ),
     row(
+        "tenure_trace_exports_total",
+        Kind::Counter,
+        &["outcome"],
+        "Batches of spans for the collector: `sent` or `failed`; those that failed are lost.",
+    ),
+    row(
         "process_start_time_seconds",
         Kind::Gauge,
         &[],

@@ -1,21 +1,76 @@
 //! Which trace a request belongs to, as W3C's `traceparent` tells it.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, StatusCode};
+use opentelemetry::trace::{
+    SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{Context, KeyValue};
+use tracing::{Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
+
+use super::otlp::is_tracing;
+
+/// The span of a request, in its trace. Each line about the request has its fields, whatever is
+/// logged: so it is of the highest level.
+pub(crate) fn request_span(
+    headers: &HeaderMap,
+    request: Uuid,
+    (method, route): (&Method, &str),
+) -> Span {
+    let trace = Trace::of(headers, request);
+    if !is_tracing() {
+        return tracing::error_span!("request", request_id = %request, trace_id = trace.id,
+            %method, route, actor = field::Empty);
+    }
+    let span = tracing::error_span!("request", otel.kind = "server", request_id = %request,
+        trace_id = field::Empty, %method, route, actor = field::Empty);
+    if let Some(remote) = trace.remote() {
+        // Fails only where no collector is told of the span.
+        let _parted = span.set_parent(Context::new().with_remote_span_context(remote));
+    }
+    let context = span.context();
+    let told = context.span();
+    told.update_name(format!("{method} {route}"));
+    for (key, value) in [
+        ("http.request.method", method.as_str()),
+        ("http.route", route),
+    ] {
+        told.set_attribute(KeyValue::new(key, value.to_owned()));
+    }
+    let id = told.span_context().trace_id();
+    if id == TraceId::INVALID {
+        span.record("trace_id", trace.id);
+    } else {
+        span.record("trace_id", field::display(id));
+    }
+    span
+}
+
+/// Notes on a request's span how it was answered.
+pub(crate) fn answered(span: &Span, status: StatusCode) {
+    if is_tracing() {
+        let code = i64::from(status.as_u16());
+        span.set_attribute("http.response.status_code", code);
+        if status.is_server_error() {
+            span.set_status(Status::error(""));
+        }
+    }
+}
 
 /// The trace of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trace {
+struct Trace {
     /// 32 hexadecimal digits.
-    pub(crate) id: String,
+    id: String,
     /// The span of the caller's that the request is a part of: 16 digits, and its flags.
-    pub(crate) parent: Option<(String, u8)>,
+    parent: Option<(String, u8)>,
 }
 
 impl Trace {
     /// The trace that the client names, if it names one properly; otherwise one of its own, of the
     /// request's id.
-    pub(crate) fn of(headers: &HeaderMap, request: Uuid) -> Self {
+    fn of(headers: &HeaderMap, request: Uuid) -> Self {
         let own = || Self {
             id: request.simple().to_string(),
             parent: None,
@@ -25,6 +80,23 @@ impl Trace {
             (Some(header), None) => header.to_str().ok().and_then(parse).unwrap_or_else(own),
             _ => own(),
         }
+    }
+
+    /// The caller's span.
+    fn remote(&self) -> Option<SpanContext> {
+        let (span, flags) = self.parent.as_ref()?;
+        let (trace, span) = (
+            TraceId::from_hex(&self.id).ok()?,
+            SpanId::from_hex(span).ok()?,
+        );
+        let flags = TraceFlags::new(*flags);
+        Some(SpanContext::new(
+            trace,
+            span,
+            flags,
+            true,
+            TraceState::default(),
+        ))
     }
 }
 

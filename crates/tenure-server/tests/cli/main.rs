@@ -20,4 +20,5 @@ mod metrics;
 mod pull;
 mod support;
 mod tokens;
+mod traces;
 mod up;
