@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tenure::{Breaker, ClassName, DueWork, Standing, State, Store, Timestamp};
 use tokio::sync::Mutex;
@@ -63,9 +63,7 @@ impl Exposition {
             work(&mut text, standing, (board, now.plus(age)));
         }
         classes(&mut text, board);
-        let since = recorded.since.duration_since(UNIX_EPOCH);
-        let since = since.unwrap_or_default().as_secs_f64();
-        text.gauge("process_start_time_seconds", &[], since);
+        text.gauge("process_start_time_seconds", &[], recorded.since);
         process(&mut text);
         Some(text.into())
     }
@@ -125,7 +123,7 @@ fn number(count: u64) -> f64 {
 }
 
 fn age(oldest: Option<Timestamp>, now: Timestamp) -> f64 {
-    oldest.map_or(0.0, |oldest| oldest.since(now).as_secs_f64())
+    oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64())
 }
 
 fn pool(text: &mut Text, store: &dyn Store) {
@@ -239,5 +237,66 @@ fn process(text: &mut Text) {
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
         let open = u64::try_from(open.count()).unwrap_or_default();
         text.gauge("process_open_fds", &[], number(open));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure::ClassView;
+
+    use super::*;
+
+    #[test]
+    fn ages_are_told_and_classes_of_others_are_one() {
+        let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let before = |seconds| Some(now.minus(Duration::from_secs(seconds)));
+        let mut standing = Standing::none();
+        for (what, word, tenants, oldest) in [
+            ("state", "provisioning", 2, before(60)),
+            ("state", "ready", 7, before(3000)),
+            ("condition", "held", 1, None),
+            ("due", "shared", 3, before(90)),
+            ("due", "made-up", 1, before(10)),
+            ("due", "made-up-too", 1, before(20)),
+            ("check", "shared", 4, before(5)),
+            ("leased", "made-up", 2, None),
+            ("kept_back", "feed", 5, before(30)),
+        ] {
+            standing.add(what, word, tenants, oldest).unwrap();
+        }
+        let board = Board::default();
+        board.set("shared".parse().unwrap(), ClassView::default());
+        let mut text = Text::new(String::new());
+        fleet(&mut text, &standing, now);
+        work(&mut text, &standing, (&board, now));
+        let text = String::from(text);
+        for line in [
+            "tenure_tenants{state=\"ready\"} 7",
+            "tenure_oldest_in_state_seconds{state=\"provisioning\"} 60",
+            "tenure_oldest_in_state_seconds{state=\"deleting\"} 0",
+            "tenure_tenants_with_condition{condition=\"held\"} 1",
+            "tenure_tenants_with_condition{condition=\"failing\"} 0",
+            "tenure_work_due{class=\"shared\",kind=\"change\"} 3",
+            "tenure_work_due{class=\"other\",kind=\"change\"} 2",
+            "tenure_work_lag_seconds{class=\"shared\",kind=\"change\"} 90",
+            "tenure_work_lag_seconds{class=\"other\",kind=\"change\"} 20",
+            "tenure_work_lag_seconds{class=\"shared\",kind=\"check\"} 5",
+            "tenure_leases{class=\"shared\"} 0",
+            "tenure_leases{class=\"other\"} 2",
+            "tenure_feed_kept_back_changes 5",
+            "tenure_feed_lag_seconds 30",
+        ] {
+            assert!(text.lines().any(|is| is == line), "no {line} in\n{text}");
+        }
+        assert!(!text.contains("made-up"), "{text}");
+        assert!(!text.contains("seconds{state=\"ready\"}"), "{text}");
+    }
+
+    #[test]
+    fn counts_are_exact_as_far_as_anybody_counts() {
+        for count in [0_u32, 1, 41, u32::MAX] {
+            assert!((number(count.into()) - f64::from(count)).abs() < f64::EPSILON);
+        }
+        assert!((number(1 << 40) - 1_099_511_627_776.0).abs() < f64::EPSILON);
     }
 }

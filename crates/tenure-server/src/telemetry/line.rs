@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope, SpanRef};
 
 /// Writes lines.
 #[derive(Debug)]
@@ -32,15 +32,8 @@ where
         put("time", SystemClock.now().to_string());
         put("level", event.metadata().level().as_str().to_lowercase());
         put("target", event.metadata().target().to_owned());
-        for span in context
-            .event_scope()
-            .into_iter()
-            .flat_map(|scope| scope.from_root())
-        {
-            let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<JsonFields>>();
-            let fields = fields.map_or("", |fields| fields.fields.as_str());
-            if let Ok(Value::Object(fields)) = serde_json::from_str(fields) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(Value::Object(fields)) = fields_of(&span) {
                 // Those that only a collector cares for.
                 let fields = fields.into_iter();
                 all.extend(fields.filter(|(name, _)| !name.starts_with("otel.")));
@@ -49,6 +42,18 @@ where
         event.record(&mut Fields(&mut all));
         writeln!(writer, "{}", Value::Object(all))
     }
+}
+
+/// What was noted of a span.
+fn fields_of<S>(span: &SpanRef<'_, S>) -> Option<Value>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let extensions = span.extensions();
+    let fields = extensions.get::<FormattedFields<JsonFields>>()?;
+    let fields = serde_json::from_str(fields.fields.as_str()).ok();
+    drop(extensions);
+    fields
 }
 
 /// Fields as JSON values.

@@ -1,9 +1,10 @@
 //! The recorder: where everything that is counted goes, one of each process.
 
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tenure::{Clock as _, SystemClock};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Recorded {
     pub(super) handle: PrometheusHandle,
-    pub(super) since: SystemTime,
+    /// In seconds since 1970.
+    pub(super) since: f64,
 }
 
 /// The recorder, installed by whoever asks first; `None` if the program that embeds this one has
@@ -45,9 +47,10 @@ fn install() -> Option<Recorded> {
             Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help),
         }
     }
+    let now = SystemClock.now();
     Some(Recorded {
         handle,
-        since: SystemTime::now(),
+        since: now.since(now.minus(Duration::MAX)).as_secs_f64(),
     })
 }
 

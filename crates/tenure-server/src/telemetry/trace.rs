@@ -155,7 +155,7 @@ mod tests {
             format!("00-{trace}-00f067aa0ba902b7-1"),
             format!("00-{trace}-00f067aa0ba902b7-\u{7f}"),
         ] {
-            if let Ok(_valid) = bad.parse::<axum::http::HeaderValue>() {
+            if let Ok(_valid) = bad.parse::<http::HeaderValue>() {
                 let own = of(&bad);
                 assert_eq!(
                     (own.id.as_str(), own.parent),

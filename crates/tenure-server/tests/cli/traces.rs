@@ -21,14 +21,14 @@ struct Sent {
 fn collector() -> (String, Receiver<Sent>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (send, sent) = channel();
+    let (send, received) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let send = send.clone();
             std::thread::spawn(move || while take(&stream, &send).is_some() {});
         }
     });
-    (url, sent)
+    (url, received)
 }
 
 /// Takes one request off a connection and answers it.
@@ -60,7 +60,7 @@ fn has(body: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn a_collector_is_told_of_requests_the_store_and_provisioners_in_the_callers_trace() {
-    let (collector, sent) = collector();
+    let (collector, received) = collector();
     let project = Project::small();
     let serve = ["serve", "--otlp-endpoint", &collector];
     let mut server = Background::start(tenure(project.path(), &serve));
@@ -83,7 +83,7 @@ fn a_collector_is_told_of_requests_the_store_and_provisioners_in_the_callers_tra
 
     let mut bodies = Vec::new();
     // All is sent by now.
-    for Sent { line, media, body } in sent.try_iter() {
+    for Sent { line, media, body } in received.try_iter() {
         assert_eq!(line, "POST /v1/traces HTTP/1.1\r\n");
         assert_eq!(media, "application/x-protobuf");
         bodies.extend(body);
