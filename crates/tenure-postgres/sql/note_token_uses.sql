@@ -2,4 +2,7 @@
 UPDATE tokens AS t SET
     last_used_at = uses.used_at
 FROM unnest($1::text[], $2::timestamptz[]) AS uses (name, used_at)
-WHERE t.name = uses.name AND (t.last_used_at IS NULL OR t.last_used_at < uses.used_at);
+WHERE
+    t.name = ANY ($1::text[])
+    AND t.name = uses.name
+    AND (t.last_used_at IS NULL OR t.last_used_at < uses.used_at);

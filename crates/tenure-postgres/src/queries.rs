@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tenure::{
-    AsOf, Changes, Cursor, Direction, Document, Filter, Freshness, Hash, HistoryQuery, Line, Page,
-    PageSize, Queries, Query, Record, Result, State, StoreError, Summary, Tenant, TenantId,
+    AsOf, Changes, Cursor, Direction, Document, Filter, Freshness, Hash, HistoryQuery, Kind, Line,
+    Page, PageSize, Queries, Query, Record, Result, State, StoreError, Summary, Tenant, TenantId,
     TenantRef,
 };
 use uuid::Uuid;
@@ -63,18 +63,20 @@ impl Queries for PostgresStore {
     }
 
     async fn history(&self, tenant: TenantId, query: &HistoryQuery) -> Result<Vec<Line>> {
-        let (statement, start) = match (query.direction, query.transitions_only) {
-            (Direction::Ascending, false) => (&sql::HISTORY, 0),
-            (Direction::Ascending, true) => (&sql::HISTORY_TRANSITIONS, 0),
-            (Direction::Descending, false) => (&sql::HISTORY_NEWEST, i64::MAX),
-            (Direction::Descending, true) => (&sql::HISTORY_TRANSITIONS_NEWEST, i64::MAX),
+        let all = query.selects_all();
+        let (statement, start) = match (query.direction, all) {
+            (Direction::Ascending, true) => (&sql::HISTORY, 0),
+            (Direction::Ascending, false) => (&sql::HISTORY_SELECTED, 0),
+            (Direction::Descending, true) => (&sql::HISTORY_NEWEST, i64::MAX),
+            (Direction::Descending, false) => (&sql::HISTORY_SELECTED_NEWEST, i64::MAX),
         };
         let after = query.after.map_or(start, |revision| number(revision.get()));
-        let params: [Param<'_>; 3] = [&tenant.as_uuid(), &after, &i64::from(query.limit.get())];
-        let rows = self
-            .database
-            .run(Call::read("history", statement, &params))
-            .await?;
+        let (id, limit) = (tenant.as_uuid(), i64::from(query.limit.get()));
+        let kinds: Vec<&str> = query.kinds().map(Kind::as_str).collect();
+        let params: [Param<'_>; 5] = [&id, &after, &limit, &query.transitions_only, &kinds];
+        let params = if all { &params[..3] } else { &params[..] };
+        let call = Call::read("history", statement, params);
+        let rows = self.database.run(call).await?;
         rows.iter()
             .map(|row| row::line(&mut Columns::from(row, 0, "history")))
             .collect()

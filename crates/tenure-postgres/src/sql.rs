@@ -60,8 +60,8 @@ statements! {
     GET_MANY = "get_many" (UUID_ARRAY);
     HISTORY = "history" (UUID, INT8, INT8);
     HISTORY_NEWEST = "history_newest" (UUID, INT8, INT8);
-    HISTORY_TRANSITIONS = "history_transitions" (UUID, INT8, INT8);
-    HISTORY_TRANSITIONS_NEWEST = "history_transitions_newest" (UUID, INT8, INT8);
+    HISTORY_SELECTED = "history_selected" (UUID, INT8, INT8, BOOL, TEXT_ARRAY);
+    HISTORY_SELECTED_NEWEST = "history_selected_newest" (UUID, INT8, INT8, BOOL, TEXT_ARRAY);
     LOAD = "load" (UUID, TEXT, TEXT, TEXT);
     NEXT_DUE = "next_due" (TEXT_ARRAY);
     NOTE_TOKEN_USES = "note_token_uses" (TEXT_ARRAY, TIMESTAMPTZ_ARRAY);

@@ -59,3 +59,10 @@ INSERT INTO feed (tenant_id, revision) SELECT h.tenant_id, h.revision FROM histo
 INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, expires_at)
 SELECT 'user:maria', t.name, t.hash, t.tenant_id, 1, now() + (right(t.name, 1) || ' h')::interval
 FROM tenants AS t;
+
+INSERT INTO tokens (name, role, classes, scope, hash, previous_hash, previous_until, created_at, created_by)
+SELECT
+    'token-' || i, 'viewer', '', '', sha256(('token' || i)::bytea),
+    CASE WHEN i % 10 = 0 THEN sha256(('before' || i)::bytea) END,
+    CASE WHEN i % 10 = 0 THEN '2026-11-23'::timestamptz END, '2026-11-22', 'user:maria'
+FROM generate_series(1, 2000) AS i;

@@ -45,6 +45,26 @@ pub(crate) fn options(config: &Config, board: Board) -> anyhow::Result<Options> 
     Ok(options)
 }
 
+/// What is wrong with what classes name: files that can't be read, and programs that are not there.
+pub(crate) fn unusable(config: &Config) -> Vec<anyhow::Error> {
+    let mut wrong = Vec::new();
+    for (name, class) in &config.classes {
+        let made = provisioner(class).with_context(|| format!("the class {name}"));
+        wrong.extend(made.err());
+        // A bare name is looked up when it is run, maybe on another machine than this.
+        if let Transport::Exec(exec) = &class.transport
+            && exec.program.is_absolute()
+            && !exec.program.is_file()
+        {
+            let program = exec.program.display();
+            wrong.push(anyhow::anyhow!(
+                "classes.{name}.exec: there is no program {program}"
+            ));
+        }
+    }
+    wrong
+}
+
 /// How much of a class may run here.
 pub(crate) fn limits(class: &Class, concurrency: usize) -> ClassLimits {
     let concurrency = class.concurrency.unwrap_or(concurrency);

@@ -56,6 +56,7 @@ impl Service {
                 board,
                 limits: config.limits,
                 auth_required: config.auth.required,
+                require_if_match: config.require_if_match,
                 pull: Some(Arc::new(pull)),
                 stop: stop.clone(),
                 ..ApiOptions::default()

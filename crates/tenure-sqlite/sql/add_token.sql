@@ -5,6 +5,8 @@ INSERT INTO tokens (
 )
 SELECT
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
-WHERE NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.hash = ?5 OR t.previous_hash = ?5)
+WHERE
+    NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.hash = ?5)
+    AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.previous_hash = ?5)
 ON CONFLICT DO NOTHING
 RETURNING name;

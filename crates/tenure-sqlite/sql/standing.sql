@@ -18,7 +18,11 @@ WHERE t.state <> 'deleted'
 GROUP BY c.condition
 UNION ALL
 SELECT
-    CASE WHEN w.lease_until > ?1 THEN 'leased' WHEN w.routine THEN 'check' ELSE 'due' END,
+    CASE
+        WHEN w.lease_until > ?1 THEN 'leased'
+        WHEN w.routine THEN 'check'
+        ELSE 'due'
+    END,
     w.class,
     count(*),
     min(w.due_at)

@@ -135,6 +135,10 @@ fn rest(filter: &Filter, driver: &Driver<'_>, bound: &mut Bound) -> String {
     if let Some(class) = &filter.class {
         parts.push(format!("t.class = {}", bound.text(class.as_str())));
     }
+    if !filter.name_prefix.is_empty() {
+        let prefix = bound.text(&filter.name_prefix);
+        parts.push(format!("substr(t.name, 1, length({prefix})) = {prefix}"));
+    }
     for (column, between) in [
         ("t.created_at", &filter.created),
         ("t.updated_at", &filter.updated),

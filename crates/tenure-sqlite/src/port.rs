@@ -111,7 +111,7 @@ impl Queries for SqliteStore {
     }
 
     async fn history(&self, tenant: TenantId, query: &HistoryQuery) -> Result<Vec<Line>> {
-        let query = *query;
+        let query = query.clone();
         self.read(move |db| read::history(db, tenant, &query)).await
     }
 

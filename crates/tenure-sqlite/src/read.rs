@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 use tenure::{
-    AsOf, Changes, Cursor, Direction, Document, Hash, HistoryQuery, Line, Loaded, PageSize, Record,
-    Result, Revision, StoreError, Tenant, TenantId, TenantRef, Timestamp,
+    AsOf, Changes, Cursor, Direction, Document, Hash, HistoryQuery, Kind, Line, Loaded, PageSize,
+    Record, Result, Revision, StoreError, Tenant, TenantId, TenantRef, Timestamp,
 };
 use uuid::Uuid;
 
@@ -67,15 +67,25 @@ pub(crate) fn history(
     query: &HistoryQuery,
 ) -> Result<Vec<Line>> {
     let ascending = query.direction == Direction::Ascending;
-    let statement = match (query.transitions_only, ascending) {
-        (false, true) => sql::HISTORY,
-        (false, false) => sql::HISTORY_NEWEST,
-        (true, true) => sql::HISTORY_TRANSITIONS,
-        (true, false) => sql::HISTORY_TRANSITIONS_NEWEST,
-    };
     let end = if ascending { 0 } else { i64::MAX };
     let after = query.after.map_or(end, |after| integer(after.get()));
-    let params = params![tenant.as_uuid().into_bytes(), after, query.limit.get()];
+    let (id, limit) = (tenant.as_uuid().into_bytes(), query.limit.get());
+    if query.selects_all() {
+        let statement = if ascending {
+            sql::HISTORY
+        } else {
+            sql::HISTORY_NEWEST
+        };
+        return all(db, statement, params![id, after, limit], row::line);
+    }
+    let statement = if ascending {
+        sql::HISTORY_SELECTED
+    } else {
+        sql::HISTORY_SELECTED_NEWEST
+    };
+    let kinds: Vec<&str> = query.kinds().map(Kind::as_str).collect();
+    let kinds = serde_json::Value::from(kinds).to_string();
+    let params = params![id, after, limit, query.transitions_only, kinds];
     all(db, statement, params, row::line)
 }
 

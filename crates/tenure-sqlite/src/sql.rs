@@ -32,8 +32,8 @@ statements! {
     HEAD = "head";
     HISTORY = "history";
     HISTORY_NEWEST = "history_newest";
-    HISTORY_TRANSITIONS = "history_transitions";
-    HISTORY_TRANSITIONS_NEWEST = "history_transitions_newest";
+    HISTORY_SELECTED = "history_selected";
+    HISTORY_SELECTED_NEWEST = "history_selected_newest";
     KEEP_WORK = "keep_work";
     KEY_USED = "key_used";
     LINE_HASH = "line_hash";

@@ -1,6 +1,6 @@
 //! Moving a fleet from one store to another, with its whole history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::check::{Fold, FoldError};
@@ -80,7 +80,7 @@ pub enum CopyError {
 /// [`CopyError`] says what to do. The source is never changed.
 pub async fn copy<F>(from: &dyn Store, to: &dyn Store, progress: F) -> Result<Copied, CopyError>
 where
-    F: FnMut(&TenantName) + Send,
+    F: FnMut(&TenantName) + Send + Sync,
 {
     let running: u64 = from.standing().await?.leased.values().sum();
     if running > 0 {
@@ -112,7 +112,7 @@ struct Run<'a, F> {
     progress: F,
 }
 
-impl<F: FnMut(&TenantName) + Send> Run<'_, F> {
+impl<F: FnMut(&TenantName) + Send + Sync> Run<'_, F> {
     /// The target may hold what an earlier copy wrote, and nothing else.
     async fn refuse_foreign(&self) -> Result<(), CopyError> {
         let mut query = everything();
@@ -190,6 +190,7 @@ impl<F: FnMut(&TenantName) + Send> Run<'_, F> {
             after: None,
             direction: Direction::Ascending,
             transitions_only: false,
+            kinds: BTreeSet::new(),
             limit: PageSize::MAX,
         };
         loop {

@@ -84,6 +84,8 @@ pub struct Filter {
     pub states: BTreeSet<State>,
     /// Of this class.
     pub class: Option<ClassName>,
+    /// With names that begin so; any name if empty.
+    pub name_prefix: String,
     /// With labels that match.
     pub selector: Selector,
     /// With all of these conditions.
@@ -117,6 +119,7 @@ impl Filter {
                 .class
                 .as_ref()
                 .is_none_or(|class| *class == tenant.class)
+            && tenant.name.as_str().starts_with(&self.name_prefix)
             && self.selector.matches(&tenant.labels)
             && self.conditions.iter().all(|kind| kinds.contains(kind))
             && self.created.contains(tenant.created_at)

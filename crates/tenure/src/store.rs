@@ -22,8 +22,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Change, ClassName, Cursor, Direction, Document, Fence, Filter, Hash, IdempotencyKey, Line,
-    Message, Page, PageSize, Query, Revision, State, StoreError, Summary, Tenant, TenantId,
+    Change, ClassName, Cursor, Direction, Document, Fence, Filter, Hash, IdempotencyKey, Kind,
+    Line, Message, Page, PageSize, Query, Revision, State, StoreError, Summary, Tenant, TenantId,
     TenantName, Timestamp, Tokens, Upkeep, Wake,
 };
 
@@ -149,7 +149,7 @@ pub enum AsOf {
 }
 
 /// Which lines of a tenant's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
     /// Lines beyond this revision, in the direction of reading; `None` starts at the end.
     pub after: Option<Revision>,
@@ -157,8 +157,23 @@ pub struct HistoryQuery {
     pub direction: Direction,
     /// Only the lines that changed the state.
     pub transitions_only: bool,
+    /// Only lines of these kinds; of any if empty.
+    pub kinds: BTreeSet<Kind>,
     /// How many at most.
     pub limit: PageSize,
+}
+
+impl HistoryQuery {
+    /// Whether no line is left out.
+    pub fn selects_all(&self) -> bool {
+        !self.transitions_only && self.kinds.is_empty()
+    }
+
+    /// The kinds of lines that it selects: all, if it names none.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let named = |kind: &Kind| self.kinds.is_empty() || self.kinds.contains(kind);
+        Kind::ALL.into_iter().filter(named)
+    }
 }
 
 /// A stretch of the change feed.

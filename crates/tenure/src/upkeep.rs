@@ -145,12 +145,12 @@ impl Standing {
             }
             "due" | "check" => {
                 let class = word.parse().map_err(|_| corrupt())?;
-                let work = if what == "due" {
+                let lane = if what == "due" {
                     &mut self.due
                 } else {
                     &mut self.checks_due
                 };
-                work.insert(class, DueWork { tenants, oldest });
+                lane.insert(class, DueWork { tenants, oldest });
             }
             _ => return Err(corrupt()),
         }

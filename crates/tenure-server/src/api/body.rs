@@ -13,6 +13,9 @@ use super::problem::Problem;
 use super::request;
 use super::state::{ApiState, BODY_BYTES_MAX};
 
+/// Most bytes of a body of many lines: 16 MiB.
+const BULK_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
@@ -37,8 +40,8 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         check_type(request.headers(), JSON)?;
-        let text = read(request, api).await?;
-        parse(text)
+        let text = read(request, api, BODY_BYTES_MAX).await?;
+        whole(text)
     }
 }
 
@@ -47,7 +50,7 @@ impl<T: DeserializeOwned + Default> FromRequest<ApiState> for MaybeJson<T> {
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         let typed = check_type(request.headers(), JSON);
-        let text = read(request, api).await?;
+        let text = read(request, api, BODY_BYTES_MAX).await?;
         if text.is_empty() {
             return Ok(Self(Json {
                 value: T::default(),
@@ -55,7 +58,7 @@ impl<T: DeserializeOwned + Default> FromRequest<ApiState> for MaybeJson<T> {
             }));
         }
         typed?;
-        parse(text).map(Self)
+        whole(text).map(Self)
     }
 }
 
@@ -64,8 +67,21 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for MergePatch<T> {
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         check_type(request.headers(), MERGE_PATCH)?;
-        let text = read(request, api).await?;
-        parse(text).map(Self)
+        let text = read(request, api, BODY_BYTES_MAX).await?;
+        whole(text).map(Self)
+    }
+}
+
+/// Lines of JSON, each to be read by itself.
+#[derive(Debug)]
+pub(crate) struct Lines(pub(crate) Bytes);
+
+impl FromRequest<ApiState> for Lines {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
+        check_type(request.headers(), super::stream::LINES)?;
+        read(request, api, BULK_BYTES_MAX).await.map(Self)
     }
 }
 
@@ -81,23 +97,23 @@ fn check_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> 
         return Ok(());
     }
     let given = given.unwrap_or("absent");
-    let accept = if wanted == JSON {
-        header::ACCEPT
-    } else {
+    let accept = if wanted == MERGE_PATCH {
         ACCEPT_PATCH
+    } else {
+        header::ACCEPT
     };
     let detail = format!("the content-type must be {wanted}; it is {given}");
     Err(Problem::new(Code::UnsupportedMediaType, detail).with_accept(accept, wanted))
 }
 
-async fn read(request: Request, api: &ApiState) -> Result<Bytes, Problem> {
+async fn read(request: Request, api: &ApiState, max: usize) -> Result<Bytes, Problem> {
     let (parts, body) = request.into_parts();
     let deadline = request::body_deadline(&parts, api);
-    match timeout_at(deadline, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+    match timeout_at(deadline, Limited::new(body, max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             Code::BodyTooLarge,
-            format!("a body has at most {BODY_BYTES_MAX} bytes; nothing was done"),
+            format!("the body has at most {max} bytes; nothing was done"),
         )),
         Ok(Err(error)) => Err(Problem::new(
             Code::InvalidJson,
@@ -114,9 +130,15 @@ async fn read(request: Request, api: &ApiState) -> Result<Bytes, Problem> {
     }
 }
 
-fn parse<T: DeserializeOwned>(text: Bytes) -> Result<Json<T>, Problem> {
-    match serde_json::from_slice(&text) {
-        Ok(value) => Ok(Json { value, text }),
+fn whole<T: DeserializeOwned>(text: Bytes) -> Result<Json<T>, Problem> {
+    let value = parse(&text)?;
+    Ok(Json { value, text })
+}
+
+/// Reads JSON, and says where it is none.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    match serde_json::from_slice(text) {
+        Ok(value) => Ok(value),
         Err(error) if error.classify() == Category::Data => Err(Problem::new(
             Code::Invalid,
             format!("the body is refused: {error}"),

@@ -17,6 +17,8 @@ pub enum Code {
     UnsupportedMediaType,
     BodyTooLarge,
     RequestTimeout,
+    UriTooLong,
+    HeadersTooLarge,
     RouteNotFound,
     MethodNotAllowed,
     HostNotAllowed,
@@ -40,9 +42,11 @@ pub enum Code {
     LeaseLost,
     AnswerInvalid,
     RevisionConflict,
+    PreconditionRequired,
     IdempotencyKeyReused,
     CursorInvalid,
     CursorExpired,
+    RateLimited,
     Contended,
     Overloaded,
     /// The server stops: it finishes what runs and takes nothing new.
@@ -62,12 +66,14 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 49] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
         Self::BodyTooLarge,
         Self::RequestTimeout,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
         Self::HostNotAllowed,
@@ -91,9 +97,11 @@ impl Code {
         Self::LeaseLost,
         Self::AnswerInvalid,
         Self::RevisionConflict,
+        Self::PreconditionRequired,
         Self::IdempotencyKeyReused,
         Self::CursorInvalid,
         Self::CursorExpired,
+        Self::RateLimited,
         Self::Contended,
         Self::Overloaded,
         Self::Draining,
@@ -122,6 +130,8 @@ impl Code {
             ),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large"),
             Self::RequestTimeout => ("request_timeout", 408, "The request came too slowly"),
+            Self::UriTooLong => ("uri_too_long", 414, "The address is too long"),
+            Self::HeadersTooLarge => ("headers_too_large", 431, "The headers are too large"),
             Self::RouteNotFound => ("route_not_found", 404, "There is no such route"),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "The route has no such method"),
             Self::HostNotAllowed => ("host_not_allowed", 421, "The host is not this server's"),
@@ -149,6 +159,11 @@ impl Code {
                 412,
                 "The tenant is at another revision",
             ),
+            Self::PreconditionRequired => (
+                "precondition_required",
+                428,
+                "The request must say which revision it saw",
+            ),
             Self::IdempotencyKeyReused => (
                 "idempotency_key_reused",
                 422,
@@ -156,6 +171,7 @@ impl Code {
             ),
             Self::CursorInvalid => ("cursor_invalid", 400, "The cursor is not of this query"),
             Self::CursorExpired => ("cursor_expired", 410, "The cursor is too old"),
+            Self::RateLimited => ("rate_limited", 429, "Too many requests from this caller"),
             Self::Contended => ("contended", 503, "Too many change this tenant at once"),
             Self::Draining => ("draining", 503, "The server stops"),
             Self::Overloaded => ("overloaded", 503, "The server is too busy"),
@@ -196,7 +212,9 @@ impl Code {
     /// After how many seconds it makes sense to try again, if it does.
     pub const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::Contended | Self::Overloaded | Self::OutcomeUnknown => Some("1"),
+            Self::RateLimited | Self::Contended | Self::Overloaded | Self::OutcomeUnknown => {
+                Some("1")
+            }
             Self::DeadlineExceeded
             | Self::Draining
             | Self::StoreUnavailable
@@ -262,7 +280,11 @@ mod tests {
     #[test]
     fn what_may_be_sent_again_says_when() {
         for code in Code::ALL {
-            let busy = code.status() == StatusCode::SERVICE_UNAVAILABLE;
+            let busy = [
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::TOO_MANY_REQUESTS,
+            ]
+            .contains(&code.status());
             assert_eq!(code.retry_after().is_some(), busy, "{}", code.as_str());
         }
     }

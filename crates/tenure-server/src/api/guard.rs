@@ -10,6 +10,35 @@ use axum::http::{HeaderMap, Uri, header};
 use super::code::Code;
 use super::problem::Problem;
 
+/// Most headers of a request.
+pub(crate) const HEADERS_MAX: usize = 64;
+
+/// Most bytes of all headers of a request, names and values.
+pub(crate) const HEADER_BYTES_MAX: usize = 32 * 1024;
+
+/// Most bytes of the address that is asked for.
+const URI_BYTES_MAX: usize = 8 * 1024;
+
+/// Refuses an address and headers that are longer than anything that the API takes.
+pub(crate) fn bound(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let address = uri.path().len() + uri.query().unwrap_or_default().len();
+    if address > URI_BYTES_MAX {
+        let detail = format!("path and query have at most {URI_BYTES_MAX} bytes; nothing was done");
+        return Err(Problem::new(Code::UriTooLong, detail));
+    }
+    let lengths = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len());
+    if headers.len() > HEADERS_MAX || lengths.sum::<usize>() > HEADER_BYTES_MAX {
+        let detail = format!(
+            "there are at most {HEADERS_MAX} headers of {HEADER_BYTES_MAX} bytes in all; nothing was \
+             done"
+        );
+        return Err(Problem::new(Code::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
 /// Refuses a request that was not meant for this server, or that another site's page makes.
 pub(crate) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let host = headers

@@ -15,6 +15,8 @@ pub(crate) const TENURE_EFFECT: HeaderName = HeaderName::from_static("tenure-eff
 pub(crate) const TENURE_ACTOR: HeaderName = HeaderName::from_static("tenure-actor");
 /// The server's own id of the request, as in the history.
 pub(crate) const TENURE_REQUEST_ID: HeaderName = HeaderName::from_static("tenure-request-id");
+/// Where a stream of events was cut off.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The client's id of the request, for logs.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -112,6 +114,12 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
         return Err(bad());
     }
     Ok(Some(key))
+}
+
+/// Where a client that follows the feed was cut off.
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let last = one(headers, &LAST_EVENT_ID)?;
+    Ok(last.filter(|id| !id.is_empty()).map(str::to_owned))
 }
 
 /// The inside of a quoted string whose first quote is gone.

@@ -12,6 +12,7 @@
 
 mod access;
 mod body;
+mod bulk;
 mod changes;
 mod code;
 mod counts;
@@ -22,8 +23,11 @@ mod health;
 mod metrics;
 mod params;
 mod problem;
+mod problems;
+mod pulse;
 mod request;
 mod state;
+mod stream;
 pub mod tenants;
 mod tokens;
 mod work;
@@ -37,10 +41,12 @@ pub use access::{
     ClientAddress, Identity, Permission, RULES, Refused, Rule, Verifier,
     reference as rules_reference,
 };
+pub use bulk::{ExportLine, ImportLine, ImportResult, ImportSummary, Was};
 pub use changes::ChangesPage;
 pub use code::Code;
 pub use counts::Counts;
 pub use drift::{DriftPage, DriftView};
+pub(crate) use guard::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use problem::Problem;
 pub use state::{ApiOptions, ApiState, BODY_BYTES_MAX, Limits};
 pub use tokens::{TokenPage, TokenView, WhoAmI};
@@ -60,9 +66,12 @@ pub fn router(api: ApiState) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
+        .route("/problems/{code}", get(problems::problem))
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))
         .route("/v1/drift", get(drift::drift))
+        .route("/v1/export", get(bulk::export))
+        .route("/v1/import", post(bulk::import))
         .route("/v1/whoami", get(tokens::whoami))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{name}", get(tokens::get))

@@ -20,7 +20,7 @@ pub struct Problem(Box<Members>);
 
 #[derive(Clone, Debug, Serialize)]
 struct Members {
-    /// `urn:tenure:problem:` and the code.
+    /// Where this server explains the code: `/problems/` and the code.
     #[serde(rename = "type")]
     kind: String,
     /// A stable word.
@@ -60,7 +60,7 @@ impl Problem {
     /// A problem of a code.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self(Box::new(Members {
-            kind: format!("urn:tenure:problem:{}", code.as_str()),
+            kind: super::problems::page_of(code),
             code: code.as_str(),
             title: code.title(),
             status: code.status().as_u16(),
@@ -97,6 +97,8 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
             StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+            StatusCode::URI_TOO_LONG => Code::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::HeadersTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
             status if status.is_client_error() => Code::Invalid,
             _ => Code::Internal,
@@ -129,10 +131,15 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
-    /// The answer, once the request's id is known.
-    pub(crate) fn answer(mut self, request_id: Uuid) -> Response {
+    /// The same, with the id of its request.
+    pub(crate) fn of_request(mut self, request_id: Uuid) -> Self {
         self.0.instance = Some(format!("urn:uuid:{request_id}"));
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        self
+    }
+
+    /// The answer, once the request's id is known.
+    pub(crate) fn answer(self, request_id: Uuid) -> Response {
+        let body = serde_json::to_vec(&self.clone().of_request(request_id)).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.code().status();
         let headers = response.headers_mut();

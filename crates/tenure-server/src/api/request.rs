@@ -73,6 +73,7 @@ async fn answer(api: &ApiState, request: Request, next: Next) -> Response {
     } else {
         guard::check(request.uri(), request.headers())
     };
+    let guarded = guarded.and_then(|()| guard::bound(request.uri(), request.headers()));
     match guarded {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -164,6 +165,11 @@ impl Call {
     /// When the request must be answered.
     pub(crate) fn deadline(&self, api: &ApiState) -> Instant {
         self.started + api.options().limits.request
+    }
+
+    /// A problem of a part of the request, which tells of the request that it is of.
+    pub(crate) fn signed(&self, problem: Problem) -> Problem {
+        problem.of_request(self.id)
     }
 
     /// When, by whom, why: what every command is written with.

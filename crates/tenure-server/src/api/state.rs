@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::access::{Known, Verifier};
+use super::access::{Known, Rates, Verifier};
 use super::code::Code;
 use super::problem::Problem;
+use super::pulse::Pulse;
 use crate::config::Rate;
 use crate::ids::{IdSource, SystemIds};
 use crate::pull::Pull;
@@ -22,6 +23,9 @@ use crate::telemetry::Exposition;
 
 /// Most bytes of a request's body: 2 MiB.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How many answers may go on at once: those who follow the feed, exports and imports.
+const PLACES: usize = 128;
 
 /// What the API may spend on one request, and on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +84,8 @@ pub struct ApiOptions {
     pub auth_required: bool,
     /// What verifies bearer tokens that Tenure did not make, if any are taken.
     pub verifier: Option<Verifier>,
+    /// Whether changes of a tenant must say which revision they saw.
+    pub require_if_match: bool,
 }
 
 impl Default for ApiOptions {
@@ -94,6 +100,7 @@ impl Default for ApiOptions {
             board: Board::default(),
             auth_required: false,
             verifier: None,
+            require_if_match: false,
         }
     }
 }
@@ -106,6 +113,9 @@ pub struct ApiState {
     tasks: TaskTracker,
     permits: Arc<Semaphore>,
     known: Arc<Known>,
+    rates: Arc<Rates>,
+    pulse: Arc<Pulse>,
+    places: Arc<Semaphore>,
     finishing: CancellationToken,
     exposition: Arc<Exposition>,
 }
@@ -116,9 +126,12 @@ impl ApiState {
         Self {
             engine,
             permits: Arc::new(Semaphore::new(options.limits.in_flight)),
+            rates: Arc::new(Rates::new(options.limits.rate)),
             options: Arc::new(options),
             tasks: TaskTracker::new(),
             known: Arc::default(),
+            pulse: Arc::default(),
+            places: Arc::new(Semaphore::new(PLACES)),
             finishing: CancellationToken::new(),
             exposition: Arc::default(),
         }
@@ -139,6 +152,21 @@ impl ApiState {
     /// What is remembered of tokens.
     pub(crate) fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// What tells that the feed has moved.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The places of answers that go on.
+    pub(super) const fn places(&self) -> &Arc<Semaphore> {
+        &self.places
+    }
+
+    /// What each caller may ask still.
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Runs something that [`Self::finish`] waits for.
@@ -182,6 +210,40 @@ impl ApiState {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let permit = self.admit()?;
+        self.finish_write(deadline, permit, work).await
+    }
+
+    /// The same for work that waits for its turn rather than to be turned away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`]; [`Code::Overloaded`] if its turn did not come in time.
+    pub(crate) async fn write_in_turn<T, E, F>(
+        &self,
+        deadline: Instant,
+        work: F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let turn = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = turn.ok().and_then(Result::ok).ok_or_else(overloaded)?;
+        self.finish_write(deadline, permit, work).await
+    }
+
+    async fn finish_write<T, E, F>(
+        &self,
+        deadline: Instant,
+        permit: OwnedSemaphorePermit,
+        work: F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
         let work = async move {
             let done = work.await;
             drop(permit);
@@ -227,13 +289,17 @@ impl ApiState {
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
-            Problem::new(
-                Code::Overloaded,
-                "the server works on as many requests as it may; nothing was done; try again later",
-            )
-        })
+        Arc::clone(&self.permits)
+            .try_acquire_owned()
+            .map_err(|_| overloaded())
     }
+}
+
+fn overloaded() -> Problem {
+    Problem::new(
+        Code::Overloaded,
+        "the server works on as many requests as it may; nothing was done; try again later",
+    )
 }
 
 #[cfg(test)]

@@ -190,6 +190,9 @@ pub(super) enum Command {
     /// Keep servers under names, and choose the one that commands go to.
     #[command(subcommand)]
     Context(ContextCommand),
+    /// Show and check what is configured, and what there is to configure.
+    #[command(subcommand)]
+    Config(super::config::ConfigCommand),
     /// Print what makes a shell complete commands.
     Completions {
         /// The shell.
@@ -273,22 +276,31 @@ pub(super) struct ProvisionerTest {
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The configuration; tenure.toml in this folder if there is one.
+    /// The configuration; otherwise `TENURE_CONFIG`, or tenure.toml in this folder if there is one.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) flags: Served,
+}
+
+/// What the command line may say instead of the configuration.
+#[derive(Debug, Args)]
+pub(super) struct Served {
     /// Where the API listens, instead of what the configuration says.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
-    /// Where traces go, by OTLP over HTTP, instead of what the configuration says.
-    #[arg(long, value_name = "URL", value_parser = collector)]
+    /// A proxy ends TLS before this server.
+    #[arg(long)]
+    pub(super) behind_proxy: bool,
+    /// The server's certificate and what leads to its authority, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// Where traces go, by OTLP over HTTP.
+    #[arg(long, value_name = "URL")]
     pub(super) otlp_endpoint: Option<String>,
-}
-
-/// An address that traces can go to.
-fn collector(url: &str) -> Result<String, String> {
-    let web = url.starts_with("http://") || url.starts_with("https://");
-    let rule = "it must be an http:// or https:// address, such as http://127.0.0.1:4318";
-    web.then(|| url.to_owned()).ok_or_else(|| rule.to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -303,7 +315,8 @@ pub(super) struct Copy {
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
-    /// The configuration to compare with; tenure.toml in this folder if there is one.
+    /// The configuration to compare with; otherwise `TENURE_CONFIG`, or tenure.toml in this folder if
+    /// there is one.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }

@@ -54,6 +54,9 @@ pub(super) struct Import {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Why, for the history, where a line says nothing itself.
+    #[arg(long, short, default_value = "")]
+    pub(super) message: Message,
 }
 
 #[derive(Debug, Args)]
@@ -61,9 +64,12 @@ pub(super) struct Export {
     /// Where to write; standard output if absent. The file is there whole, or not at all.
     #[arg(long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
-    /// With the history of each tenant.
+    /// Only those of this class.
     #[arg(long)]
-    pub(super) history: bool,
+    pub(super) class: Option<ClassName>,
+    /// Only those whose labels match, such as 'tier in (gold,silver),!legacy'.
+    #[arg(long, short = 'l', value_parser = selector)]
+    pub(super) selector: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

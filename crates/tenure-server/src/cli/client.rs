@@ -305,7 +305,7 @@ impl Tries {
         if self.0 == RESENDS_MAX {
             return Err(error);
         }
-        let pause = after.unwrap_or(RESEND_PAUSE * 2_u32.pow(self.0));
+        let pause = after.unwrap_or_else(|| RESEND_PAUSE * 2_u32.pow(self.0));
         let pause = pause.min(RETRY_AFTER_MAX);
         tracing::debug!(%error, ?pause, "sending the request again");
         tokio::time::sleep(pause).await;

@@ -60,7 +60,11 @@ struct Named {
 }
 
 /// A variable of the environment; an empty one counts as none.
-fn variable(name: &str) -> Option<String> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where commands read the environment"
+)]
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -86,9 +90,8 @@ impl Target {
         let server = variable("TENURE_SERVER");
         // The one context that is looked at, if any: whose URL it is, its token goes there too.
         let named = match (&global.server, &global.context, &server) {
-            (Some(_), ..) => None,
+            (Some(_), ..) | (None, None, Some(_)) => None,
             (None, Some(name), _) => Some((name.clone(), "--context")),
-            (None, None, Some(_)) => None,
             (None, None, None) => match variable("TENURE_CONTEXT") {
                 Some(name) => Some((name, "TENURE_CONTEXT")),
                 None => contexts.current.clone().map(|name| (name, "current")),
@@ -335,13 +338,9 @@ fn list(contexts: &Contexts, format: Format) -> anyhow::Result<()> {
 }
 
 fn show(contexts: &Contexts, name: Option<&str>, format: Format) -> anyhow::Result<()> {
-    let name = match name.or(contexts.current.as_deref()) {
-        Some(name) => name,
-        None => {
-            let why =
-                "no context is current; name one, or choose one with `tenure context use NAME`";
-            return Err(Failed::new(Exit::Usage, why).into());
-        }
+    let Some(name) = name.or(contexts.current.as_deref()) else {
+        let why = "no context is current; name one, or choose one with `tenure context use NAME`";
+        return Err(Failed::new(Exit::Usage, why).into());
     };
     let context = contexts.get(name, "context show")?;
     match format {

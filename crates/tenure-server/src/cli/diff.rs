@@ -82,7 +82,7 @@ async fn one(client: &Client, entry: &Entry) -> anyhow::Result<Option<Differing>
     };
     let call = apply::call(entry, &Message::none(), true);
     let would_be: TenantView = client.call(&call).await?.json()?;
-    let changes = changes(is.as_ref().map(wanted), &wanted(&would_be.tenant));
+    let changes = changes(is.as_ref().map(wanted).as_ref(), &wanted(&would_be.tenant));
     Ok((is.is_none() || !changes.is_empty()).then(|| Differing {
         name: entry.name.clone(),
         effect: if is.is_none() {
@@ -105,9 +105,9 @@ fn wanted(tenant: &Tenant) -> Value {
     })
 }
 
-fn changes(is: Option<Value>, would_be: &Value) -> Vec<Change> {
+fn changes(is: Option<&Value>, would_be: &Value) -> Vec<Change> {
     let mut pairs: BTreeMap<Pointer, (Option<Value>, Option<Value>)> = BTreeMap::new();
-    for (path, value) in is.iter().flat_map(leaves) {
+    for (path, value) in is.into_iter().flat_map(leaves) {
         pairs.entry(path).or_default().0 = Some(value);
     }
     for (path, value) in leaves(would_be) {
@@ -174,7 +174,7 @@ mod tests {
         let is = json!({"labels": {}, "desired": {"a": [1], "b": {"c": {}}}, "running": true});
         let would_be =
             json!({"labels": {"x/y": "1"}, "desired": {"a": [2], "b": {}}, "running": true});
-        let found = changes(Some(is.clone()), &would_be);
+        let found = changes(Some(&is), &would_be);
         let found: Vec<String> = found
             .iter()
             .map(|change| serde_json::to_string(change).unwrap())
@@ -188,6 +188,6 @@ mod tests {
                 r#"{"path":"/labels/x~1y","would_be":"1"}"#,
             ]
         );
-        assert!(changes(Some(is.clone()), &is).is_empty());
+        assert!(changes(Some(&is), &is).is_empty());
     }
 }

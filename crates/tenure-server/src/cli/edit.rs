@@ -13,6 +13,7 @@ use tenure::{Annotations, ClassName, Labels, Tenant, TenantName};
 use super::apply;
 use super::args::{Edit, Format};
 use super::client::{Call, Client, path_of};
+use super::context::variable;
 use super::error::{Exit, Failed, exit_of};
 use super::output::tell;
 use super::tenants::changed;
@@ -122,8 +123,7 @@ fn keep(tenant: &Tenant, text: &str) -> anyhow::Result<PathBuf> {
 
 /// Runs the editor, and gives what is in the file then.
 async fn edited(path: &Path) -> anyhow::Result<String> {
-    let set = |name| std::env::var(name).ok().filter(|editor| !editor.is_empty());
-    let editor = set("VISUAL").or_else(|| set("EDITOR"));
+    let editor = variable("VISUAL").or_else(|| variable("EDITOR"));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());
     let mut words = shlex::split(&editor).unwrap_or_default().into_iter();
     let program = words

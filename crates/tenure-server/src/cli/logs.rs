@@ -7,13 +7,17 @@ use crate::telemetry::{self, Traces};
 
 /// Begins to log, except for what serves.
 pub(super) fn start(cli: &Cli) {
-    if !matches!(cli.command, Command::Serve(_)) {
-        let level = match cli.global.verbose {
-            0 => "error",
-            more => serving(more - 1),
-        };
+    if !matches!(cli.command, Command::Serve(_) | Command::Up(_)) {
         // Without a collector there is nothing that can fail.
-        drop(telemetry::log(level, false, None));
+        drop(telemetry::log(of_commands(cli.global.verbose), false, None));
+    }
+}
+
+/// What commands log, `up` among them.
+pub(super) const fn of_commands(verbose: u8) -> &'static str {
+    match verbose {
+        0 => "error",
+        more => serving(more - 1),
     }
 }
 

@@ -10,7 +10,9 @@ mod admin;
 mod apply;
 mod args;
 mod asks;
+mod bulk;
 mod client;
+mod config;
 mod context;
 mod copy;
 mod describe;
@@ -47,6 +49,7 @@ use tenure::Actor;
 use self::args::{Cli, Command, Global, Provisioner};
 use self::context::Target;
 use self::store::{Local, configured};
+use crate::config::{FILE_NAME, Flags};
 use crate::up;
 
 pub(crate) use self::apply::{apply, summary};
@@ -98,14 +101,19 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&global, &args).await,
         Command::Up(args) => {
             let actor = actor(&global, None);
-            let asked = up::Up {
-                folder: args.folder,
+            let flags = Flags {
                 listen: args.listen,
                 store: global.store,
+                ..Flags::default()
+            };
+            let asked = up::Up {
+                sources: store::sources(Some(&args.folder.join(FILE_NAME)))?.with_flags(flags),
+                folder: args.folder,
                 exit_when_ready: args.exit_when_ready,
                 timeout: args.timeout,
                 actor,
                 message: args.message,
+                log: logs::of_commands(global.verbose),
             };
             up::up(asked).await
         }
@@ -118,6 +126,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::pages(&folder),
         Command::Context(command) => context::run(&global, &command, global.output),
+        Command::Config(command) => config::run(&global, &command),
         command => match &global.store {
             None => {
                 let mut target = Target::of(&global)?;
@@ -156,7 +165,8 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         Command::Diff(args) => diff::run(client, &args, format).await,
         Command::Edit(args) => edit::run(client, &args, format).await,
         Command::Get(args) => get::run(client, &args, format).await,
-        Command::Export(_) | Command::Import(_) => unreachable!("yet"),
+        Command::Export(args) => bulk::export(client, &args).await,
+        Command::Import(args) => bulk::import(client, &args, format).await,
         Command::Describe { who } => describe::run(client, &who, format).await,
         Command::List(args) => tenants::list(client, &args, format).await,
         Command::Explain { who } => explain::run(client, &who, format).await,
@@ -183,6 +193,7 @@ async fn ask(client: &Client, command: Command, global: &Global) -> anyhow::Resu
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Context(_)
+        | Command::Config(_)
         | Command::Provisioner(_) => unreachable!("dispatched before"),
     }
 }

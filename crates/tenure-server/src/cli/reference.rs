@@ -32,22 +32,25 @@ fn made() -> String {
     let mut program = Cli::command().term_width(0);
     program.build();
     let mut text = String::new();
-    for command in program.get_subcommands().filter(is_ours) {
+    for command in program.get_subcommands().filter(|command| is_ours(command)) {
         section(&mut text, "tenure", command);
     }
     text.push_str("\n### Options of all commands\n");
     let options = program.get_arguments().filter(|arg| arg.is_global_set());
-    table(&mut text, options);
+    table(&mut text, &options.collect::<Vec<_>>());
     text
 }
 
-fn is_ours(command: &&Command) -> bool {
+fn is_ours(command: &Command) -> bool {
     command.get_name() != "help"
 }
 
 fn section(text: &mut String, before: &str, command: &Command) {
     let name = format!("{before} {}", command.get_name());
-    let inner: Vec<&Command> = command.get_subcommands().filter(is_ours).collect();
+    let inner: Vec<&Command> = command
+        .get_subcommands()
+        .filter(|command| is_ours(command))
+        .collect();
     if !inner.is_empty() {
         for command in inner {
             section(text, &name, command);
@@ -63,11 +66,12 @@ fn section(text: &mut String, before: &str, command: &Command) {
     let stop = if about.ends_with('.') { "" } else { "." };
     let _written = write!(text, "\n### {name}\n\n{about}{stop}\n\n    {usage}\n");
     let own = command.get_arguments().filter(|arg| !arg.is_global_set());
-    table(text, own.filter(|arg| arg.get_id() != "help"));
+    let own: Vec<&Arg> = own.filter(|arg| arg.get_id() != "help").collect();
+    table(text, &own);
 }
 
-fn table<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
-    let rows: Vec<String> = arguments.map(row).collect();
+fn table(text: &mut String, arguments: &[&Arg]) {
+    let rows: Vec<String> = arguments.iter().copied().map(row).collect();
     if !rows.is_empty() {
         let _written = write!(
             text,
@@ -111,10 +115,7 @@ fn row(arg: &Arg) -> String {
     if takes && !defaults.is_empty() {
         let _written = write!(meaning, "; `{}` if absent", defaults.join(", "));
     }
-    let meaning = meaning
-        .replace('<', "")
-        .replace('>', "")
-        .replace(". One", "; one");
+    let meaning = meaning.replace(['<', '>'], "").replace(". One", "; one");
     let escape = |text: &str| text.replace('|', "\\|");
     format!("| `{}` | {} |\n", escape(&name), escape(&meaning))
 }

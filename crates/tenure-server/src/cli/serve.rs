@@ -1,19 +1,16 @@
 //! `serve`: runs the service until it is told to stop.
 
-use super::args::{Global, Serve};
+use super::args::{Global, Serve, Served};
 use super::logs;
 use super::output::tell;
-use super::store::configured;
+use super::store::sources;
+use crate::config::{Config, Flags};
 use crate::service::Service;
 use crate::telemetry;
 
 pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
-    let mut config = configured(args.config.as_deref())?.unwrap_or_default();
-    config.listen = args.listen.unwrap_or(config.listen);
-    config.store = global.store.clone().unwrap_or(config.store);
-    if let Some(endpoint) = &args.otlp_endpoint {
-        config.telemetry.otlp_endpoint = Some(endpoint.clone());
-    }
+    let sources = sources(args.config.as_deref())?.with_flags(args.flags.with(global));
+    let config = Config::load(&sources)?;
     let json = telemetry::is_json(config.telemetry.log_format);
     let traces = logs::start_serving(global.verbose, (&config.telemetry, json))?;
     let say = |text: String| {
@@ -41,4 +38,18 @@ pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
         traces.finish().await;
     }
     Ok(())
+}
+
+impl Served {
+    /// What they and `--store` say of the configuration.
+    pub(super) fn with(&self, global: &Global) -> Flags {
+        Flags {
+            listen: self.listen,
+            store: global.store.clone(),
+            behind_proxy: self.behind_proxy,
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            otlp_endpoint: self.otlp_endpoint.clone(),
+        }
+    }
 }

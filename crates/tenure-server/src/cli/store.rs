@@ -9,7 +9,7 @@ use tenure::{Engine, Readiness, Store};
 use super::args::Global;
 use super::error::{Exit, Failed};
 use crate::api::{self, ApiOptions, ApiState};
-use crate::config::{self, Config};
+use crate::config::{Config, Environment, Sources};
 use crate::open;
 
 /// The store that a command needs which goes to no server.
@@ -20,11 +20,18 @@ pub(super) fn store_url<'a>(global: &'a Global, command: &str) -> Result<&'a str
     })
 }
 
-/// The configuration that is named, or else the one of this folder, if there is one.
+/// What a configuration is read from: the file that is named, or else the one of the environment or
+/// of this folder; and the environment.
+pub(super) fn sources(named: Option<&Path>) -> anyhow::Result<Sources> {
+    let environment = Environment::of_process().context("this process has no working folder")?;
+    Ok(Sources::of(environment).with_file(named.map(Path::to_owned)))
+}
+
+/// The configuration, if there is a file.
 pub(super) fn configured(named: Option<&Path>) -> anyhow::Result<Option<Config>> {
-    let here = Path::new(config::FILE_NAME);
-    match named.or_else(|| here.exists().then_some(here)) {
-        Some(path) => Ok(Some(Config::read(path)?)),
+    let sources = sources(named)?;
+    match sources.file() {
+        Some(_) => Ok(Some(Config::load(&sources)?)),
         None => Ok(None),
     }
 }
@@ -45,9 +52,12 @@ pub(crate) fn make_room(url: &str) -> anyhow::Result<()> {
 
 /// A store's URL without what stands before its host and may be a password.
 pub(crate) fn redacted(url: &str) -> String {
+    let without_query = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
     match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => url.split('?').next().unwrap_or_default().to_owned(),
+        // The `@` may be of the query, where there may be a password too.
+        (Some((scheme, _)), Some((before, _))) if before.contains('?') => format!("{scheme}://…"),
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{}", without_query(rest)),
+        _ => without_query(url),
     }
 }
 
@@ -118,6 +128,16 @@ mod tests {
             redacted("postgres://db/tenure?password=x"),
             "postgres://db/tenure"
         );
+        for (url, shown) in [
+            (
+                "postgres://u@db/tenure?password=x",
+                "postgres://…@db/tenure",
+            ),
+            ("postgres://db/tenure?password=x@y", "postgres://…"),
+            ("postgres://u:p?q@db/tenure", "postgres://…"),
+        ] {
+            assert_eq!(redacted(url), shown);
+        }
         assert_eq!(redacted("sqlite:/srv/tenure.db"), "sqlite:/srv/tenure.db");
     }
 }

@@ -141,7 +141,7 @@ fn defaults(table: toml::Table) -> Result<Document, Broken> {
 }
 
 /// The same value as JSON has it.
-fn json_of(value: toml::Value, at: &str) -> Result<Value, Broken> {
+pub(super) fn json_of(value: toml::Value, at: &str) -> Result<Value, Broken> {
     Ok(match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),

@@ -1,21 +1,29 @@
 //! `tenure.toml`: where the record is kept, where the API listens, and what makes tenants.
 //!
-//! A flag goes before the file, the file before the default. A key that is not known is refused with
-//! the nearest one that is: a misspelt deadline must not become a default in silence. Relative paths
-//! are relative to the folder of the file, wherever the command is run. What the file names is read
-//! with it, schemas and tokens, so a mistake in them is found at the start; no token is kept.
+//! A flag goes before the environment, that before the file, the file before the default. A key that is
+//! not known is refused with the nearest one that is: a misspelt deadline must not become a default in
+//! silence. Relative paths are relative to the folder of the file, wherever the command is run; in the
+//! environment and in flags, to where it is run. What the file names is read with it, schemas and tokens,
+//! so a mistake in them is found at the start; no token is kept.
 
 mod class;
+mod describe;
+mod effective;
+mod environment;
 mod keys;
+mod layers;
 mod policy;
+#[cfg(test)]
+mod reference;
 mod surface;
+mod table;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,16 +31,20 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tenure::{ClassName, ClassRules};
-use toml::de::DeTable;
 
 use self::class::FileClass;
+use self::layers::Layers;
 use self::surface::{FileAuth, FileLimits, FileTelemetry, FileTls};
 use self::worker::FileWorker;
 use crate::api::Limits;
 use crate::classes::Classes;
 
 pub use self::class::{Breaker, Class};
+pub use self::describe::{example, schema};
+pub use self::effective::{Effective, effective, tables};
+pub use self::environment::Environment;
 pub use self::keys::nearest;
+pub use self::layers::{Flags, Sources};
 pub use self::surface::{Auth, LogFormat, Oidc, Rate, Telemetry, Tls};
 pub use self::transport::{Exec, Http, Transport};
 pub(crate) use self::transport::{inherited, resolve_program};
@@ -115,13 +127,27 @@ pub enum ConfigError {
         /// Why.
         cause: std::io::Error,
     },
-    /// The file is no TOML, or a value has the wrong type.
-    #[error("{path}: {cause}")]
+    /// The file is no TOML. The line itself is not said: there may be a password in it.
+    #[error("{path}:{line}: {why}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        cause: toml::de::Error,
+        /// The line.
+        line: usize,
+        /// Why.
+        why: String,
+    },
+    /// A value has the wrong type.
+    #[error("{path}:{line}: {key} {rule}")]
+    Type {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The key, with the tables that it is in.
+        key: String,
+        /// What the value must be, starting with a verb.
+        rule: String,
     },
     /// A key is not known.
     #[error("{path}:{line}: unknown key {key}; {help}")]
@@ -145,11 +171,60 @@ pub enum ConfigError {
         /// What the value must be, starting with a verb.
         rule: String,
     },
+    /// A variable that begins with `TENURE_` is not known.
+    #[error("unknown environment variable {name}; {help}")]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// The nearest that is known, or what to do.
+        help: String,
+    },
+    /// The value of a variable breaks a rule. The value is not said: it may be secret.
+    #[error("environment variable {name}: {rule}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What the value must be, starting with a verb.
+        rule: String,
+    },
+    /// The value of a flag breaks a rule.
+    #[error("flag {name}: {rule}")]
+    Flag {
+        /// Its name.
+        name: &'static str,
+        /// What the value must be, starting with a verb.
+        rule: String,
+    },
+    /// There are several mistakes.
+    #[error("{} mistakes in the configuration{}", .0.len(), lines(.0))]
+    Several(Vec<Self>),
+}
+
+impl ConfigError {
+    /// One error of all that were found.
+    fn of_all(mut wrong: Vec<Self>) -> Self {
+        match wrong.pop() {
+            Some(only) if wrong.is_empty() => only,
+            last => {
+                wrong.extend(last);
+                Self::Several(wrong)
+            }
+        }
+    }
+}
+
+fn lines(wrong: &[ConfigError]) -> String {
+    wrong.iter().fold(String::new(), |mut text, error| {
+        // Writing to a string can't fail.
+        let _written = write!(text, "\n  {error}");
+        text
+    })
 }
 
 #[derive(Deserialize)]
-struct File {
+struct Written {
     store: Option<String>,
+    store_file: Option<String>,
     listen: Option<SocketAddr>,
     concurrency: Option<usize>,
     behind_proxy: Option<bool>,
@@ -211,20 +286,44 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads a file alone: nothing of the environment counts.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] names the file and what to correct in it.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |cause| ConfigError::Unreadable {
-            path: path.to_owned(),
-            cause,
-        };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let absolute = std::path::absolute(path).map_err(unreadable)?;
-        let folder = absolute.parent().unwrap_or(&absolute);
-        Self::parse(&text, path, folder)
+        let sources = Sources::default().with_file(Some(path.to_owned()));
+        Self::load(&sources)
+    }
+
+    /// Reads all that says something of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says what to correct, and where.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut wrong = Vec::new();
+        let layers = Layers::read(sources, &mut wrong);
+        Self::of(&layers, sources.base(), wrong)
+    }
+
+    /// What is wrong already is the reason to stop here: what was not read would be missed.
+    fn of(
+        layers: &Layers,
+        folder: std::io::Result<PathBuf>,
+        mut wrong: Vec<ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        if wrong.is_empty() {
+            let folder = folder.map_err(|cause| ConfigError::Unreadable {
+                path: PathBuf::from("."),
+                cause,
+            })?;
+            match Self::check(layers.whole()?, &folder) {
+                Ok(config) => return Ok(config),
+                Err(broken) => wrong.extend(broken.into_iter().map(|broken| layers.error(broken))),
+            }
+        }
+        Err(ConfigError::of_all(wrong))
     }
 
     /// What the classes ask of `desired`.
@@ -240,53 +339,60 @@ impl Config {
         Classes::new(self.classes.iter().map(asked))
     }
 
-    fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
-        let syntax = |cause| ConfigError::Syntax {
-            path: path.to_owned(),
-            cause,
-        };
-        let table = DeTable::parse(text).map_err(syntax)?;
-        keys::ROOT.check(text, path, table.get_ref(), "")?;
-        let file: File = toml::from_str(text).map_err(syntax)?;
-        Self::check(file, folder).map_err(|Broken { key, rule }| ConfigError::Invalid {
-            path: path.to_owned(),
-            key,
-            rule,
-        })
-    }
-
-    fn check(file: File, folder: &Path) -> Result<Self, Broken> {
+    fn check(file: Written, folder: &Path) -> Result<Self, Vec<Broken>> {
+        let mut wrong = Vec::new();
         let mut config = Self::default();
-        config.store = resolve_store(&file.store.unwrap_or(config.store), folder);
+        let store = store_of(file.store, file.store_file, folder);
+        config.store = noted(&mut wrong, store).unwrap_or_default();
         config.listen = file.listen.unwrap_or(config.listen);
         config.concurrency = file.concurrency.unwrap_or(config.concurrency);
         if !(1..=CONCURRENCY_MAX).contains(&config.concurrency) {
-            return Err(broken("concurrency", "must be 1 to 1000"));
+            wrong.push(broken("concurrency", "must be 1 to 1000"));
         }
         config.behind_proxy = file.behind_proxy.unwrap_or(false);
         config.require_if_match = file.require_if_match.unwrap_or(false);
-        let tls = file.tls.map(|tls| tls.check(folder)).transpose();
-        config.tls = tls.map_err(|broken| broken.under("tls"))?;
-        let auth = file.auth.check(folder);
-        config.auth = auth.map_err(|broken| broken.under("auth"))?;
-        let limits = file.limits.check();
-        config.limits = limits.map_err(|broken| broken.under("limits"))?;
-        let telemetry = file.telemetry.check();
-        config.telemetry = telemetry.map_err(|broken| broken.under("telemetry"))?;
-        for (name, class) in file.classes {
-            let at = |broken: Broken| broken.under(&format!("classes.{name}"));
-            let parsed: ClassName = name
-                .parse()
-                .map_err(|invalid: tenure::Invalid| at(broken("", invalid.rule())))?;
-            config
-                .classes
-                .insert(parsed, class.check(folder).map_err(at)?);
+        let mut under = |table: &str, broken: Broken| wrong.push(broken.under(table));
+        match file.tls.map(|tls| tls.check(folder)).transpose() {
+            Ok(tls) => config.tls = tls,
+            Err(broken) => under("tls", broken),
         }
-        config.workers = worker::check(file.workers, &config.classes, folder)?;
-        Ok(config)
+        match file.auth.check(folder) {
+            Ok(auth) => config.auth = auth,
+            Err(broken) => under("auth", broken),
+        }
+        match file.limits.check() {
+            Ok(limits) => config.limits = limits,
+            Err(broken) => under("limits", broken),
+        }
+        match file.telemetry.check() {
+            Ok(telemetry) => config.telemetry = telemetry,
+            Err(broken) => under("telemetry", broken),
+        }
+        let mut are_sound = true;
+        for (name, class) in file.classes {
+            let named = name
+                .parse::<ClassName>()
+                .map_err(|invalid| broken("", invalid.rule()));
+            match named.and_then(|named| Ok((named, class.check(folder)?))) {
+                Ok((named, class)) => drop(config.classes.insert(named, class)),
+                Err(broken) => {
+                    are_sound = false;
+                    under(&format!("classes.{name}"), broken);
+                }
+            }
+        }
+        // They name classes, which must be there first.
+        if are_sound {
+            let workers = worker::check(file.workers, &config.classes, folder);
+            config.workers = noted(&mut wrong, workers).unwrap_or_default();
+        }
+        if wrong.is_empty() {
+            Ok(config)
+        } else {
+            Err(wrong)
+        }
     }
 }
-
 fn seconds(key: &str, given: Option<u64>, default: Duration) -> Result<Duration, Broken> {
     match given {
         None => Ok(default),
@@ -300,6 +406,38 @@ fn count(key: &str, given: Option<u32>, default: u32) -> Result<u32, Broken> {
         None => Ok(default),
         Some(count @ 1..=COUNT_MAX) => Ok(count),
         Some(_) => Err(broken(key, format!("must be 1 to {COUNT_MAX}"))),
+    }
+}
+
+/// What was found, if nothing was wrong with it.
+fn noted<T>(wrong: &mut Vec<Broken>, found: Result<T, Broken>) -> Option<T> {
+    found.map_err(|broken| wrong.push(broken)).ok()
+}
+
+/// The URL of the store, which is given, or stands in a file, or is the default.
+fn store_of(given: Option<String>, file: Option<String>, folder: &Path) -> Result<String, Broken> {
+    match (given, file) {
+        (Some(_), Some(_)) => Err(broken(
+            "store_file",
+            "stands beside store; keep one of them",
+        )),
+        (given, None) => {
+            let url = given.unwrap_or_else(|| STORE.to_owned());
+            Ok(resolve_store(&url, folder))
+        }
+        (None, Some(file)) => {
+            let file = folder.join(file);
+            let shown = file.display();
+            let text = std::fs::read_to_string(&file).map_err(|error| {
+                broken("store_file", format!("can't be read: {shown}: {error}"))
+            })?;
+            let url = text.trim();
+            if url.is_empty() || url.contains(char::is_whitespace) {
+                let rule = format!("must name a file with one URL; {shown} holds none");
+                return Err(broken("store_file", rule));
+            }
+            Ok(resolve_store(url, file.parent().unwrap_or(folder)))
+        }
     }
 }
 

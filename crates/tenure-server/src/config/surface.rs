@@ -89,6 +89,10 @@ impl Default for Rate {
 }
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "it is the shape of the file, where each key says that it names one"
+)]
 pub(super) struct FileTls {
     cert_file: Option<String>,
     key_file: Option<String>,
@@ -165,10 +169,10 @@ impl FileOidc {
         let audience = audience.ok_or_else(|| broken("audience", rule))?;
         let mut roles = BTreeMap::new();
         for (word, role) in self.roles {
-            let role = role.parse().map_err(|invalid: tenure::Invalid| {
+            let parsed = role.parse().map_err(|invalid: tenure::Invalid| {
                 broken(&format!("roles.{word}"), invalid.rule())
             })?;
-            roles.insert(word, role);
+            roles.insert(word, parsed);
         }
         if roles.is_empty() {
             let rule =

@@ -12,7 +12,7 @@
 
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -344,6 +344,7 @@ impl Pull {
                 after,
                 direction: Direction::Descending,
                 transitions_only: false,
+                kinds: BTreeSet::new(),
                 limit: PageSize::default(),
             };
             let lines = store.history(tenant.id, &query).await?;

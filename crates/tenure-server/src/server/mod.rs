@@ -70,11 +70,11 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Most headers of a request.
-const HEADERS_MAX: usize = 64;
+/// Most headers of a request: more than the API takes, so that it can say so.
+const HEADERS_MAX: usize = 4 * crate::api::HEADERS_MAX;
 
-/// Most bytes of a request's first line and headers.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a request's first line and headers, likewise.
+const HEADER_BYTES_MAX: usize = 2 * crate::api::HEADER_BYTES_MAX;
 
 /// How long to wait after a connection could not be accepted, such as for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -133,7 +133,8 @@ impl Exposure {
         }
     }
 
-    const fn check(self, address: SocketAddr) -> Result<(), ListenError> {
+    /// Whether a server may listen there.
+    pub(crate) const fn check(self, address: SocketAddr) -> Result<(), ListenError> {
         match self {
             _ if address.ip().is_loopback() => Ok(()),
             Self::Anywhere => Ok(()),

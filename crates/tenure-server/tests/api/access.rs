@@ -27,6 +27,8 @@ GET /v1/tenants/{tenant}/history | viewer operator admin auditor | one |
 GET /v1/tenants/{tenant}/explain | viewer operator admin auditor | one |
 GET /v1/counts | viewer operator admin auditor | many |
 GET /v1/drift | viewer operator admin auditor | many |
+GET /v1/export | viewer operator admin auditor | many |
+POST /v1/import | operator admin | lines | 
 GET /v1/changes | viewer operator admin auditor | fleet |
 POST /v1/tenants | operator admin | new | {"name": "new", "labels": {"tier": "gold"}, "desired": {}}
 PUT /v1/tenants/{tenant} | operator admin | apply | {"desired": {"plan": "silver"}}
@@ -171,7 +173,12 @@ fn routed() -> BTreeSet<String> {
 async fn p12_every_route_has_a_rule_and_every_rule_a_route_and_a_test() {
     let tested: BTreeSet<_> = table().iter().map(|row| (row.method, row.path)).collect();
     let ruled: BTreeSet<_> = RULES.iter().map(|rule| (rule.method, rule.path)).collect();
-    let open = [("GET", "/livez"), ("GET", "/readyz")].into();
+    let open = [
+        ("GET", "/livez"),
+        ("GET", "/problems/{code}"),
+        ("GET", "/readyz"),
+    ]
+    .into();
     assert_eq!(
         ruled.difference(&tested).copied().collect::<BTreeSet<_>>(),
         open

@@ -6,9 +6,12 @@
 )]
 
 mod access;
+mod bulk;
+mod codes;
 mod connections;
 mod drift;
 mod explain;
+mod feed;
 mod idempotency;
 #[path = "../../../tenure-postgres/tests/support/mod.rs"]
 mod postgres;

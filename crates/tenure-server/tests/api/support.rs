@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
@@ -246,6 +246,31 @@ impl Ask<'_> {
     }
 
     pub(crate) async fn send(self) -> Reply {
+        let (status, headers, body) = self.sent().await;
+        Reply::new(status, headers, &body)
+    }
+
+    /// Sends it, and reads the answer as lines of JSON.
+    pub(crate) async fn lines(self) -> Vec<Value> {
+        let (status, headers, body) = self.sent().await;
+        assert_eq!(status, 200, "{body:?}");
+        assert_eq!(headers["content-type"], "application/x-ndjson");
+        let lines = body.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
+    /// Sends it, and reads the answer as a page for people.
+    pub(crate) async fn page(self) -> (u16, String) {
+        let (status, headers, body) = self.sent().await;
+        let media = headers["content-type"].to_str().unwrap();
+        assert!(media.starts_with("text/html"), "{media}");
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn sent(self) -> (u16, HeaderMap, Bytes) {
         let url = format!("http://{}{}", self.server.address, self.path);
         let mut request = Request::builder().method(self.method).uri(url);
         request.headers_mut().unwrap().extend(self.headers);
@@ -255,7 +280,7 @@ impl Ask<'_> {
         let response = self.server.client.request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Reply::new(head.status.as_u16(), head.headers, &body)
+        (head.status.as_u16(), head.headers, body)
     }
 }
 

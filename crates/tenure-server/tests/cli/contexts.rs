@@ -99,8 +99,20 @@ fn contexts_are_kept_listed_used_and_forgotten() {
             .out,
         "prod\n"
     );
+}
 
-    std::fs::write(&file, "curent = 'x'\n").unwrap();
+#[test]
+fn contexts_that_can_not_be_read_are_told_with_what_is_wrong() {
+    let project = Project::small();
+    let set = [
+        "context",
+        "set",
+        "prod",
+        "--server",
+        "https://tenure.example.com",
+    ];
+    run(&project, &set).with(0);
+    project.write("config/tenure/contexts.toml", "curent = 'x'\n");
     run(&project, &["list"])
         .with(1)
         .saying(&["contexts.toml", "curent", "correct it"]);

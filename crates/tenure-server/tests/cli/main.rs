@@ -5,8 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod bulk;
 mod classes;
 mod commands;
+mod config;
 mod contexts;
 mod crash;
 mod dice;

@@ -39,7 +39,11 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
             .by_ref()
             .map(|(_, line)| line)
             .take_while(|line| line.trim() != "```")
-            .map(|line| line.get(indent..).unwrap_or(line.trim_start()).to_owned())
+            .map(|line| {
+                line.get(indent..)
+                    .unwrap_or_else(|| line.trim_start())
+                    .to_owned()
+            })
             .collect();
         match info.trim() {
             "output" => {

@@ -1,6 +1,6 @@
 //! A store in memory, reconcilers over it, and provisioners that do what a test tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,6 +261,7 @@ impl Scene {
             after: None,
             direction: tenure::Direction::Ascending,
             transitions_only: false,
+            kinds: BTreeSet::new(),
             limit: PageSize::MAX,
         };
         self.engine.store().history(id, &query).await.unwrap()

@@ -1,5 +1,6 @@
 //! What stands in the way of opening a file, how it is said, and that nothing is lost by it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -173,6 +174,7 @@ async fn a_schema_that_is_too_new_opens_unready_and_refuses_every_call() {
         after: None,
         direction: tenure::Direction::Ascending,
         transitions_only: false,
+        kinds: BTreeSet::new(),
         limit: PageSize::MAX,
     };
     let lease = tenure::Lease {

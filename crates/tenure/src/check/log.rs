@@ -1,6 +1,6 @@
 //! What clients write down while they work, so that they can be held against the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -218,6 +218,7 @@ async fn history(store: &dyn Store, tenant: TenantId) -> Result<Vec<Line>, Store
             after: all.last().map(|line| line.revision),
             direction: Direction::Ascending,
             transitions_only: false,
+            kinds: BTreeSet::new(),
             limit: PageSize::MAX,
         };
         let lines = store.history(tenant, &query).await?;

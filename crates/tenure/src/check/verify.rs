@@ -170,6 +170,7 @@ impl Exam<'_> {
             after: None,
             direction: Direction::Ascending,
             transitions_only: false,
+            kinds: BTreeSet::new(),
             limit: PageSize::MAX,
         };
         loop {

@@ -3,6 +3,7 @@
 #![expect(missing_docs, reason = "the name of a case is its rule")]
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -294,6 +295,7 @@ async fn ask(store: &dyn Store, tenant: &Tenant) -> Vec<(&'static str, Result<()
         after: None,
         direction: Direction::Ascending,
         transitions_only: false,
+        kinds: BTreeSet::new(),
         limit: PageSize::MAX,
     };
     vec![

@@ -61,6 +61,19 @@ pub struct Faulty {
 enum Schedule {
     Seeded { seed: u64, percent: u8 },
     Scripted(Mutex<VecDeque<Fault>>),
+    Always(Trouble),
+}
+
+/// What is the matter with every call of a [`Faulty`] store.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    /// It fails with this error.
+    Fails(fn() -> StoreError),
+    /// It is never answered.
+    Hangs,
+    /// Others are always quicker: each change finds the tenant at another revision. All else goes
+    /// through.
+    LosesRaces,
 }
 
 /// Stands behind an error that was made on purpose.
@@ -88,6 +101,11 @@ impl Faulty {
         Self::scheduled(inner, Schedule::Scripted(faults))
     }
 
+    /// Gives every call the same trouble.
+    pub fn always(inner: Arc<dyn Store>, trouble: Trouble) -> Self {
+        Self::scheduled(inner, Schedule::Always(trouble))
+    }
+
     const fn scheduled(inner: Arc<dyn Store>, schedule: Schedule) -> Self {
         Self {
             inner,
@@ -110,7 +128,7 @@ impl Faulty {
                 let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
                 faults.pop_front().unwrap_or(Fault::Pass)
             }
-            Schedule::Scripted(_) => Fault::Pass,
+            Schedule::Scripted(_) | Schedule::Always(_) => Fault::Pass,
         };
         if fault != Fault::Pass {
             self.faults.fetch_add(1, Ordering::SeqCst);
@@ -118,7 +136,17 @@ impl Faulty {
         fault
     }
 
+    /// The trouble that every call has.
+    async fn trouble(&self) -> Result<()> {
+        match self.schedule {
+            Schedule::Always(Trouble::Fails(error)) => Err(error()),
+            Schedule::Always(Trouble::Hangs) => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+
     async fn read<T: Send>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        self.trouble().await?;
         match self.next(false) {
             Fault::Pass | Fault::Duplicate => call.await,
             Fault::Delay => {
@@ -135,6 +163,7 @@ impl Faulty {
         F: Fn() -> R + Send + Sync,
         R: Future<Output = Result<T>> + Send,
     {
+        self.trouble().await?;
         match self.next(true) {
             Fault::Pass => call().await,
             Fault::FailBefore => Err(unavailable()),
@@ -192,6 +221,10 @@ impl Records for Faulty {
     }
 
     async fn commit(&self, change: &Change) -> Result<Commit> {
+        if let Schedule::Always(Trouble::LosesRaces) = self.schedule {
+            let actual = change.tenant().revision;
+            return Ok(Commit::Conflict { actual });
+        }
         self.write(|| self.inner.commit(change)).await
     }
 
@@ -259,6 +292,7 @@ impl Work for Faulty {
     async fn claim(&self, holder: &str, rooms: &[Room]) -> Result<Vec<Lease>> {
         // A claim that arrives twice claims different work, so the first answer would be lost work
         // and not a repeat.
+        self.trouble().await?;
         match self.next(true) {
             Fault::FailBefore => return Err(unavailable()),
             Fault::Delay => stand_back().await,

@@ -123,6 +123,10 @@ pub async fn filters_select_by_state_class_label_and_condition(factory: &dyn Fac
         ..all()
     };
     let class = Some("vip".parse().unwrap());
+    let named = |prefix: &str| Filter {
+        name_prefix: prefix.to_owned(),
+        ..all()
+    };
     let gold = tier("tier=gold");
     check(
         &setup,
@@ -136,6 +140,10 @@ pub async fn filters_select_by_state_class_label_and_condition(factory: &dyn Fac
             (states(&[State::Ready, State::Deleted]), &["gone", "ready"]),
             (states(&[State::Resuming]), &[]),
             (Filter { class, ..all() }, &["asked"]),
+            (named("held"), &["held"]),
+            (named("he"), &["held"]),
+            (named("eld"), &[]),
+            (named("held-"), &[]),
             (gold.clone(), &["asked"]),
             (tier("tier"), &["asked", "ready"]),
             (tier("!tier"), &["both", "failed", "held"]),

@@ -1,5 +1,6 @@
 //! What the cases share: a store on a fresh database, and short ways to bring tenants about.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -365,6 +366,7 @@ impl Setup {
                 after: lines.last().map(|line| line.revision),
                 direction: Direction::Ascending,
                 transitions_only: false,
+                kinds: BTreeSet::new(),
                 limit: PageSize::MAX,
             };
             let page = self

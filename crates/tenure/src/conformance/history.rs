@@ -2,11 +2,12 @@
 
 #![expect(missing_docs, reason = "the name of a case is its rule")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Factory, Setup, applied, change, patch, report, start, succeeded};
 use crate::{
-    AsOf, Change, Command, Context, Direction, Document, Hash, HistoryQuery, Line, Operation,
+    AsOf, Change, Command, Context, Direction, Document, Hash, HistoryQuery, Kind, Line, Operation,
     Outcome, PageSize, Reported, Revision, State, Tenant, TenantId, TenantRef, Timestamp, decide,
 };
 
@@ -19,6 +20,7 @@ macro_rules! conformance_cases_history {
             p3_history_is_dense_in_both_directions,
             history_pages_of_every_size_join_to_the_whole,
             transitions_are_the_lines_that_changed_the_state,
+            lines_are_selected_by_kind,
             a_history_holds_nothing_of_other_tenants,
             p3_every_image_of_the_past_is_the_tenant_as_it_was,
             the_past_at_a_time_is_the_newest_revision_that_is_not_later,
@@ -64,6 +66,7 @@ fn query(after: Option<u64>, direction: Direction, limit: u64) -> HistoryQuery {
         after: after.map(Revision::new),
         direction,
         transitions_only: false,
+        kinds: BTreeSet::new(),
         limit: PageSize::new(limit).expect("a good size"),
     }
 }
@@ -144,6 +147,38 @@ pub async fn transitions_are_the_lines_that_changed_the_state(factory: &dyn Fact
         ..query(None, Direction::Ascending, 500)
     };
     assert_eq!(read(&setup, tenant.id, &only).await, moved);
+}
+
+pub async fn lines_are_selected_by_kind(factory: &dyn Factory) {
+    let setup = Setup::new(factory).await;
+    let tenant = lived(&setup).await;
+    let all = setup.history(tenant.id).await;
+    let some: Vec<BTreeSet<Kind>> = Kind::ALL.map(|kind| [kind].into()).to_vec();
+    let two: BTreeSet<Kind> = [Kind::Created, Kind::State].into();
+    for kinds in some.into_iter().chain([two]) {
+        for transitions_only in [false, true] {
+            let expected: Vec<Line> = all
+                .iter()
+                .filter(|line| kinds.contains(&line.kind))
+                .filter(|line| !transitions_only || line.is_transition())
+                .cloned()
+                .collect();
+            let mut asked = HistoryQuery {
+                transitions_only,
+                kinds: kinds.clone(),
+                ..query(None, Direction::Ascending, 500)
+            };
+            let found = read(&setup, tenant.id, &asked).await;
+            assert_eq!(found, expected, "{kinds:?}, {transitions_only}");
+            asked.direction = Direction::Descending;
+            let mut found = read(&setup, tenant.id, &asked).await;
+            found.reverse();
+            assert_eq!(
+                found, expected,
+                "{kinds:?}, {transitions_only}, newest first"
+            );
+        }
+    }
 }
 
 pub async fn a_history_holds_nothing_of_other_tenants(factory: &dyn Factory) {

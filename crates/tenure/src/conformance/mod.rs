@@ -79,7 +79,7 @@ pub mod work;
 
 pub use crate::store_conformance;
 pub use clock::ManualClock;
-pub use faulty::{Fault, Faulty};
+pub use faulty::{Fault, Faulty, Trouble};
 pub use fixture::{
     DAY, Everything, Setup, applied, change, fingerprint, key, patch, report, room, start,
     succeeded, together,

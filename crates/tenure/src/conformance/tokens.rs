@@ -243,7 +243,7 @@ pub async fn a_use_is_noted_if_it_is_later(factory: &dyn Factory) {
         .await
         .unwrap();
     setup.store.note_token_uses(&[]).await.unwrap();
-    let used = async |text| {
+    let last_used = async |text| {
         setup
             .store
             .token(&name(text))
@@ -252,7 +252,10 @@ pub async fn a_use_is_noted_if_it_is_later(factory: &dyn Factory) {
             .unwrap()
             .last_used_at
     };
-    assert_eq!((used("one").await, used("two").await), (Some(later), None));
+    assert_eq!(
+        (last_used("one").await, last_used("two").await),
+        (Some(later), None)
+    );
 }
 
 pub async fn of_many_who_add_one_token_one_does(factory: &dyn Factory) {

@@ -10,6 +10,7 @@
 
 mod identity;
 mod known;
+mod rate;
 mod rules;
 mod secret;
 
@@ -32,6 +33,7 @@ use super::state::ApiState;
 
 pub use identity::{Identity, Refused, Verifier};
 pub(crate) use known::Known;
+pub(crate) use rate::Rates;
 pub use rules::{Permission, RULES, Rule, reference};
 pub(crate) use secret::Secret;
 
@@ -137,7 +139,10 @@ fn refused(reason: &'static str, route: &str, address: Option<ClientAddress>) {
 fn turned_away(turned: Turned, route: &str, address: Option<ClientAddress>) -> Response {
     let Turned(reason, problem) = turned;
     // Trouble with the store is not the client's.
-    if matches!(problem.code(), Code::Unauthorized | Code::Forbidden) {
+    if matches!(
+        problem.code(),
+        Code::Unauthorized | Code::Forbidden | Code::RateLimited
+    ) {
         refused(reason, route, address);
     }
     problem.into_response()
@@ -191,6 +196,15 @@ async fn admitted(api: &ApiState, asked: Asked) -> Result<Principal, Turned> {
             permission.as_str()
         );
         return Err(Turned("scope", Problem::new(Code::Forbidden, detail)));
+    }
+    // Who is not known can't be told from the next one; and is on this machine.
+    if !principal.anonymous && !api.rates().admits(&principal.actor) {
+        let rate = api.options().limits.rate;
+        let detail = format!(
+            "{} makes more than {} requests a second; nothing was done; try again later",
+            principal.actor, rate.per_second
+        );
+        return Err(Turned("rate", Problem::new(Code::RateLimited, detail)));
     }
     Ok(principal)
 }

@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use tenure::{ClassName, Command, Freshness, TenantId, TenantName, TenantRef, Wanted};
+use tokio::time::Instant;
 
 use super::super::body::Json;
 use super::super::problem::Problem;
@@ -45,7 +46,7 @@ pub(in super::super) async fn apply(
         running,
         message,
     } = value;
-    check_class(&api, &call, &name, class.as_ref()).await?;
+    check_class_of(&api, call.deadline(&api), &name, class.as_ref()).await?;
     let context = call.context(&api, message);
     let wanted = Wanted {
         id: TenantId::new(api.options().ids.fresh()),
@@ -61,9 +62,9 @@ pub(in super::super) async fn apply(
 }
 
 /// Without a class in the body, only a tenant that is yet to be made needs the default one.
-async fn check_class(
+pub(in super::super) async fn check_class_of(
     api: &ApiState,
-    call: &Call,
+    deadline: Instant,
     name: &TenantName,
     class: Option<&ClassName>,
 ) -> Result<(), Problem> {
@@ -74,7 +75,7 @@ async fn check_class(
     }
     let who = TenantRef::Name(name.clone());
     let get = api.engine().get(&who, Freshness::Primary);
-    match api.read(call.deadline(api), get).await? {
+    match api.read(deadline, get).await? {
         Some(_) => Ok(()),
         None => checked,
     }

@@ -15,6 +15,7 @@ pub(in super::super) fn filter(
     Ok(Filter {
         states: params.list("state")?.into_iter().collect(),
         class: params.one("class")?,
+        name_prefix: name_prefix(params)?,
         selector: selector.and(&principal.scope)?,
         conditions: params.list("condition")?.into_iter().collect(),
         created: between(params, "created_from", "created_until")?,
@@ -23,6 +24,19 @@ pub(in super::super) fn filter(
         deleted: between(params, "deleted_from", "deleted_until")?,
         include_deleted: params.flag("include_deleted")?,
     })
+}
+
+/// The beginning of a name, which must be one that a name can have: a misspelt one must not find nothing
+/// in silence.
+fn name_prefix(params: &mut Params) -> Result<String, Problem> {
+    let prefix = params.text("name_prefix")?.unwrap_or_default();
+    let fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if prefix.len() <= 63 && prefix.bytes().all(fit) {
+        Ok(prefix)
+    } else {
+        let rule = "must be the beginning of a name: at most 63 of a-z, 0-9 and hyphens";
+        Err(Problem::invalid("name_prefix", rule))
+    }
 }
 
 fn between(

@@ -13,7 +13,8 @@ use super::{Who, json_answer, load};
 /// Lists the history of a tenant: one line for every revision, oldest first (`order=desc`: newest
 /// first).
 ///
-/// `transitions_only=true` leaves only the lines that changed the state. Send `next` as `after` for
+/// `transitions_only=true` leaves only the lines that changed the state, `kind` (repeated, or a list with
+/// commas) only those of these kinds. Send `next` as `after` for
 /// the next page. Deleted tenants have their history still; ask for it by id.
 pub(in super::super) async fn history(
     State(api): State<ApiState>,
@@ -25,6 +26,7 @@ pub(in super::super) async fn history(
         after: call.params.number("after")?.map(Revision::new),
         direction: call.params.order(Direction::Ascending)?,
         transitions_only: call.params.flag("transitions_only")?,
+        kinds: call.params.list("kind")?.into_iter().collect(),
         limit: call.params.page_size()?,
     };
     call.params.finish()?;

@@ -14,16 +14,18 @@ mod waive;
 pub mod wire;
 mod write;
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tenure::{ClassName, Freshness, Record, TenantRef};
+use tenure::{ClassName, Freshness, Record, Summary, TenantId, TenantRef};
 use tokio::time::Instant;
 
-pub(super) use apply::apply;
+pub(super) use apply::{apply, check_class_of};
 pub(super) use create::create;
 pub(super) use delete::delete;
 pub(super) use explain::explain;
@@ -34,6 +36,7 @@ pub(super) use list::list;
 pub(super) use patch::patch;
 pub(super) use verbs::{accept, hold, release, resume, retry, suspend};
 pub(super) use waive::waive;
+pub(super) use write::{effect_word, fingerprint};
 
 use super::access::Principal;
 use super::code::Code;
@@ -74,6 +77,25 @@ async fn load(
     found
         .filter(|record| principal.sees(&record.tenant.labels))
         .ok_or_else(Problem::tenant_not_found)
+}
+
+/// The records of what was listed, in its order, without those that have left the scope meanwhile.
+pub(super) async fn full(
+    api: &ApiState,
+    deadline: Instant,
+    listed: &[Summary],
+    principal: &Principal,
+) -> Result<Vec<Record>, Problem> {
+    let ids: Vec<TenantId> = listed.iter().map(|item| item.id).collect();
+    let found = api
+        .read(deadline, api.engine().store().get_many(&ids))
+        .await?;
+    let mut found: BTreeMap<TenantId, Record> = found
+        .into_iter()
+        .filter(|record| principal.sees(&record.tenant.labels))
+        .map(|record| (record.tenant.id, record))
+        .collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// Refuses a class that nothing provisions: its tenants would wait for ever.

@@ -49,6 +49,16 @@ pub struct TenantPage {
     pub next: Option<String>,
 }
 
+/// A page of tenants, each of them whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "it is the wire's shape")]
+pub struct FullTenantPage {
+    /// The tenants, in the order of their creation. A page may come short and still have a next.
+    pub items: Vec<TenantView>,
+    /// Send it as `page_token` for the next page; `null` at the end.
+    pub next: Option<String>,
+}
+
 /// Lines of one tenant's history.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "it is the wire's shape")]
@@ -211,7 +221,9 @@ pub struct WaiveBody {
 }
 
 /// A field that is there must have a value: `null` would be guesswork between *leave* and *remove*.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(in super::super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
@@ -222,11 +234,11 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 pub struct Pairs<V>(pub BTreeMap<String, V>);
 
 impl Pairs<String> {
-    pub(super) fn labels(self) -> Result<Labels, Invalid> {
+    pub(in super::super) fn labels(self) -> Result<Labels, Invalid> {
         Labels::parse(self.0)
     }
 
-    pub(super) fn annotations(self) -> Result<Annotations, Invalid> {
+    pub(in super::super) fn annotations(self) -> Result<Annotations, Invalid> {
         Annotations::parse(self.0)
     }
 }

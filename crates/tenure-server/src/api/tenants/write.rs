@@ -8,6 +8,7 @@ use tenure::{
     Answer, Command, Context, Effect, Hash, IdempotencyKey, Request, Revision, TenantRef,
 };
 
+use super::super::code::Code;
 use super::super::headers::{self, IfNoneMatch};
 use super::super::problem::Problem;
 use super::super::request::Call;
@@ -27,7 +28,7 @@ pub(super) async fn carry_out(
 ) -> Result<Response, Problem> {
     let dry_run = call.params.flag("dry_run")?;
     let deadline = call.deadline(api);
-    let if_revision = precondition(&call, &command)?;
+    let if_revision = precondition(api, &call, &command)?;
     let key = key(api, &call, &context, &text)?;
     call.params.finish()?;
     let makes = matches!(command, Command::Create(_) | Command::Apply(_));
@@ -48,7 +49,24 @@ pub(super) async fn carry_out(
 }
 
 /// The revision that the tenant must be at; 0 asks that there be none.
-fn precondition(call: &Call, command: &Command) -> Result<Option<Revision>, Problem> {
+fn precondition(
+    api: &ApiState,
+    call: &Call,
+    command: &Command,
+) -> Result<Option<Revision>, Problem> {
+    let seen = stated(call, command)?;
+    let makes = matches!(command, Command::Create(_));
+    if seen.is_none() && !makes && api.options().require_if_match {
+        let detail = "this server takes no change of a tenant whose revision was not seen: get the \
+                      tenant, and send its ETag as If-Match, or If-None-Match: * with PUT if there \
+                      must be none";
+        return Err(Problem::new(Code::PreconditionRequired, detail));
+    }
+    Ok(seen)
+}
+
+/// What the headers say about it.
+fn stated(call: &Call, command: &Command) -> Result<Option<Revision>, Problem> {
     let if_match = headers::if_match(&call.headers)?;
     match (headers::if_none_match(&call.headers)?, command) {
         (IfNoneMatch::Absent, _) => Ok(if_match),
@@ -83,8 +101,8 @@ fn key(
 }
 
 /// The hash of the request: equal for bodies that say the same in another order or spelling.
-fn fingerprint(call: &Call, text: &Bytes) -> Result<Hash, Problem> {
-    let body: Value = match text.as_ref() {
+pub(in super::super) fn fingerprint(call: &Call, text: &[u8]) -> Result<Hash, Problem> {
+    let body: Value = match text {
         b"" => Value::Null,
         text => serde_json::from_slice(text)
             .map_err(|error| Problem::invalid("body", format!("must be JSON: {error}")))?,
@@ -93,6 +111,16 @@ fn fingerprint(call: &Call, text: &Bytes) -> Result<Hash, Problem> {
     let canonical = serde_json_canonicalizer::to_string(&whole)
         .map_err(|error| Problem::invalid("body", format!("must be plain JSON: {error}")))?;
     Ok(Hash::of(canonical.as_bytes()))
+}
+
+/// What a request did, in a word.
+pub(in super::super) const fn effect_word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Created => "created",
+        Effect::Changed => "changed",
+        Effect::Unchanged => "unchanged",
+        Effect::Replayed => "replayed",
+    }
 }
 
 /// The tenant, with what the request did in the headers.
@@ -119,13 +147,8 @@ fn worded(answer: Answer, makes: bool, dry_run: bool) -> Response {
     if !dry_run {
         headers::put_etag(head, revision);
     }
-    let word = match effect {
-        Effect::Created => "created",
-        Effect::Changed => "changed",
-        Effect::Unchanged => "unchanged",
-        Effect::Replayed => "replayed",
-    };
-    head.insert(headers::TENURE_EFFECT, HeaderValue::from_static(word));
+    let word = HeaderValue::from_static(effect_word(effect));
+    head.insert(headers::TENURE_EFFECT, word);
     if effect == Effect::Replayed {
         head.insert(
             headers::IDEMPOTENCY_REPLAYED,

@@ -38,7 +38,7 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
         (
             "zzz = 1",
             "demo/tenure.toml:1: unknown key zzz; \
-             known are store, listen, concurrency, behind_proxy, require_if_match, tls, auth, \
+             known are store, store_file, listen, concurrency, behind_proxy, require_if_match, tls, auth, \
              limits, telemetry, classes, workers",
         ),
     ] {
@@ -51,8 +51,14 @@ fn a_value_that_breaks_a_rule_is_named() {
     for (text, key) in [
         ("[classes.A]\nexec = ['x']", "classes.A must be"),
         ("concurrency = 0", "concurrency must be 1 to 1000"),
-        ("listen = 'nowhere'", "invalid socket address"),
-        ("[classes.a]\nexec = 'x'", "expected a sequence"),
+        (
+            "listen = 'nowhere'",
+            "tenure.toml:1: listen must be an IP address and a port",
+        ),
+        (
+            "[classes.a]\nexec = 'x'",
+            "tenure.toml:2: classes.a.exec must be a list of strings",
+        ),
         (
             "[classes.a]",
             "classes.a must have exactly one of exec, http and pull",
@@ -230,7 +236,7 @@ fn secrets_and_defaults_that_can_not_be_are_named() {
             "defaults = { n = 9007199254740993 }",
             "classes.a.defaults must hold whole numbers",
         ),
-        ("defaults = 3", "invalid type"),
+        ("defaults = 3", "classes.a.defaults must be a table"),
     ]);
 }
 

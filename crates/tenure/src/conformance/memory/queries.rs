@@ -127,6 +127,7 @@ impl Data {
             .map(|(line, _)| line)
             .filter(beyond)
             .filter(|line| !query.transitions_only || line.is_transition())
+            .filter(|line| query.kinds.is_empty() || query.kinds.contains(&line.kind))
             .collect();
         if query.direction == Direction::Descending {
             lines.reverse();

@@ -89,7 +89,7 @@ impl Data {
             let tenant = life.tenant();
             let in_state = standing.states.entry(tenant.state).or_default();
             in_state.tenants += 1;
-            in_state.oldest = earlier(in_state.oldest, tenant.state_since);
+            note(&mut in_state.oldest, tenant.state_since);
             if tenant.is_living() {
                 for kind in tenant.conditions.kinds() {
                     *standing.conditions.entry(kind).or_default() += 1;
@@ -110,12 +110,12 @@ impl Data {
             };
             let work: &mut DueWork = classes.entry(class).or_default();
             work.tenants += 1;
-            work.oldest = earlier(work.oldest, due);
+            note(&mut work.oldest, due);
         }
         standing
     }
 }
 
-fn earlier(oldest: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
-    Some(oldest.map_or(at, |oldest| oldest.min(at)))
+fn note(oldest: &mut Option<Timestamp>, at: Timestamp) {
+    *oldest = Some(oldest.map_or(at, |oldest| oldest.min(at)));
 }

@@ -1,4 +1,4 @@
--- Reads the lines of one tenant that changed its state, newest first.
+-- Reads the lines of one tenant that are of some kinds, or changed its state, oldest first.
 SELECT
     h.tenant_id,
     h.revision,
@@ -19,6 +19,8 @@ SELECT
     h.request_id,
     h.hash
 FROM history AS h
-WHERE h.tenant_id = ?1 AND h.revision < ?2 AND h.from_state IS NOT h.to_state
-ORDER BY h.revision DESC
+WHERE h.tenant_id = ?1 AND h.revision > ?2
+    AND (NOT ?4 OR h.from_state IS NOT h.to_state)
+    AND h.kind IN (SELECT k.value FROM json_each(?5) AS k)
+ORDER BY h.revision
 LIMIT ?3;

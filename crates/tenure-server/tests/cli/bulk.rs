@@ -1,0 +1,96 @@
+//! Exporting and importing fleets.
+
+use std::fs;
+
+use crate::support::{Background, Project, tenure};
+
+const MANIFEST: &str = "\
+name: acme
+class: shared
+labels: {tier: gold}
+desired: {plan: gold}
+---
+name: globex
+class: shared
+desired: {plan: silver}
+";
+
+#[test]
+fn a_fleet_goes_from_a_server_to_a_store_and_back() {
+    let project = Project::small();
+    let mut server = Background::start(tenure(project.path(), &["serve"]));
+    let url = server.url();
+    let apply = ["apply", "-f", "-", "--server", &url];
+    project.run_with(&apply, MANIFEST).with(0);
+
+    let printed = project.run(&["export", "--server", &url]).with(0);
+    assert_eq!(printed.lines(), 2);
+    assert!(
+        printed.out.starts_with("{\"annotations\":{}"),
+        "{}",
+        printed.out
+    );
+    let gold = project
+        .run(&["export", "-l", "tier=gold", "--server", &url])
+        .with(0);
+    assert_eq!(gold.lines(), 1);
+    let file = ["export", "--file", "fleet.ndjson", "--server", &url];
+    project
+        .run(&file)
+        .with(0)
+        .saying(&["2 tenants exported to fleet.ndjson"]);
+    let nowhere = [
+        "export",
+        "--file",
+        "no/such/folder/fleet.ndjson",
+        "--server",
+        &url,
+    ];
+    project
+        .run(&nowhere)
+        .with(1)
+        .saying(&["can't write no/such/folder/fleet.ndjson"]);
+
+    let store = ["--store", "sqlite:elsewhere.db"];
+    let import = |more: &[&str]| {
+        let arguments = ["import", "fleet.ndjson", "-m", "moved in"];
+        project.run(&[arguments.as_slice(), more, &store].concat())
+    };
+    let tried = import(&["--dry-run"])
+        .with(0)
+        .saying(&["2 created", "dry run"]);
+    assert_eq!(tried.out, "acme created\nglobex created\n");
+    let done = import(&[]).with(0);
+    assert_eq!(done.out, "acme created\nglobex created\n");
+    done.saying(&["2 tenants: 2 created, 0 configured, 0 unchanged, 0 refused"]);
+    assert_eq!(
+        import(&[]).with(0).out,
+        "acme unchanged\nglobex unchanged\n"
+    );
+    assert_eq!(import(&["-o", "name"]).with(0).out, "acme\nglobex\n");
+    let history = project
+        .run(&[["history", "acme"].as_slice(), &store].concat())
+        .with(0);
+    assert!(history.out.contains("moved in"), "{}", history.out);
+}
+
+#[test]
+fn a_line_that_is_refused_is_told_with_its_place_and_keeps_no_other_from_being_done() {
+    let project = Project::small();
+    let store = ["--store", "sqlite:elsewhere.db"];
+    let import = |file: &str| project.run(&[["import", file].as_slice(), &store].concat());
+    let lines = "{\"name\": \"acme\", \"class\": \"shared\", \"desired\": {\"plan\": \"gold\"}}\n\n\
+                 {\"name\": \"Bad\", \"desired\": {}}\n";
+    fs::write(project.path().join("fleet.ndjson"), lines).unwrap();
+    let refused = import("fleet.ndjson").with(1);
+    assert_eq!(refused.out, "acme created\n");
+    refused.saying(&[
+        "fleet.ndjson:3: ?:",
+        "name must be",
+        "1 refused",
+        "import the same again",
+    ]);
+    import("none.ndjson")
+        .with(1)
+        .saying(&["can't read none.ndjson"]);
+}
