@@ -44,7 +44,7 @@ impl Scrape {
     fn of(url: &str) -> Self {
         let (head, body) = ask(url, "GET", "/metrics", "");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}\n{body}");
-        assert!(head.contains("text/plain; version=0.4"), "{head}");
+        assert!(head.contains("text/plain; version=0.0.4"), "{head}");
         Self(body)
     }
 
