@@ -1,4 +1,5 @@
--- Counts tenants by state and condition, and work that is leased or due by class, and changes that the feed keeps back.
+-- Counts tenants by state and condition, work that is leased or due by class, and changes that the
+-- feed keeps back.
 SELECT
     'state' AS what,
     t.state AS word,

@@ -16,6 +16,7 @@ pub mod config;
 pub mod ids;
 pub mod kit;
 pub mod manifest;
+pub mod oidc;
 pub mod open;
 pub mod provisioner;
 pub mod pull;

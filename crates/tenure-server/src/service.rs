@@ -15,7 +15,7 @@ use crate::pull::Pull;
 use crate::reconciler::{Board, Reconciler};
 use crate::server::{self, ConnectionLimits, Exposure, ServerTls, Terms};
 use crate::telemetry::{self, Measured};
-use crate::{cli, open, runners};
+use crate::{cli, oidc, open, runners};
 
 /// A running service.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ impl Service {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
+        let verifier = config.auth.oidc.as_ref().map(oidc::verifier).transpose()?;
         let board = Board::from(config);
         let options = runners::options(config, board.clone())?;
         let store = open_ready(&config.store).await?;
@@ -57,6 +58,7 @@ impl Service {
                 limits: config.limits,
                 auth_required: config.auth.required,
                 require_if_match: config.require_if_match,
+                verifier,
                 pull: Some(Arc::new(pull)),
                 stop: stop.clone(),
                 ..ApiOptions::default()

@@ -36,6 +36,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 pub use access::{
     ClientAddress, Identity, Permission, RULES, Refused, Rule, Verifier,
@@ -103,6 +104,7 @@ fn around(routes: Router<ApiState>, api: ApiState) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(CatchPanicLayer::custom(request::panicked))
         .layer(from_fn_with_state(api.clone(), request::finish))
+        .layer(CompressionLayer::new())
         .with_state(api)
 }
 

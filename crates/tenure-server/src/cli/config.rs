@@ -83,10 +83,14 @@ fn check(global: &Global, args: &Serve) -> anyhow::Result<()> {
     }
     let file = sources.file().map(|file| file.display().to_string());
     let file = file.unwrap_or_else(|| "without a file".to_owned());
-    let (classes, workers) = (config.classes.len(), config.workers.len());
-    print(&format!(
-        "ok: {file}: {classes} classes, {workers} workers\n"
-    ))
+    let classes = counted(config.classes.len(), "class", "classes");
+    let workers = counted(config.workers.len(), "worker", "workers");
+    print(&format!("ok: {file}: {classes}, {workers}\n"))
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    let noun = if number == 1 { one } else { many };
+    format!("{number} {noun}")
 }
 
 /// What is wrong with what the configuration names, and would end a server when it starts.

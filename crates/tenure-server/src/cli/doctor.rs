@@ -34,7 +34,7 @@ struct Misfit {
 }
 
 pub(super) async fn run(global: &Global, args: &Doctor) -> anyhow::Result<()> {
-    let url = store_url(global, "doctor")?;
+    let url = &store_url(global, "doctor")?;
     let config = configured(args.config.as_deref())?;
     let store = open_existing(url).await?;
     let mut verdict = Verdict {

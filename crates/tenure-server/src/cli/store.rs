@@ -12,19 +12,31 @@ use crate::api::{self, ApiOptions, ApiState};
 use crate::config::{Config, Environment, Sources};
 use crate::open;
 
-/// The store that a command needs which goes to no server.
-pub(super) fn store_url<'a>(global: &'a Global, command: &str) -> Result<&'a str, Failed> {
-    global.store.as_deref().ok_or_else(|| {
-        let why = format!("{command} goes straight to a store; name it with --store URL");
-        Failed::new(Exit::Usage, why)
+/// The store that a command needs which goes to no server: `--store`, or the environment's.
+///
+/// The configuration's is not taken: what a server may do with its store is less than what such a
+/// command needs.
+pub(super) fn store_url(global: &Global, command: &str) -> anyhow::Result<String> {
+    let given = match &global.store {
+        Some(url) => Some(url.clone()),
+        None => environment()?.store()?,
+    };
+    given.ok_or_else(|| {
+        let why = format!(
+            "{command} goes straight to a store; name it with --store URL, or TENURE_STORE_FILE"
+        );
+        Failed::new(Exit::Usage, why).into()
     })
+}
+
+fn environment() -> anyhow::Result<Environment> {
+    Environment::of_process().context("this process has no working folder")
 }
 
 /// What a configuration is read from: the file that is named, or else the one of the environment or
 /// of this folder; and the environment.
 pub(super) fn sources(named: Option<&Path>) -> anyhow::Result<Sources> {
-    let environment = Environment::of_process().context("this process has no working folder")?;
-    Ok(Sources::of(environment).with_file(named.map(Path::to_owned)))
+    Ok(Sources::of(environment()?).with_file(named.map(Path::to_owned)))
 }
 
 /// The configuration, if there is a file.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 use super::keys::{Below, Keys, Kind, nearest};
-use super::table::ROOT;
-use super::{ConfigError, resolve_store};
+use super::table::{INSTEAD, ROOT};
+use super::{Config, ConfigError, Sources, resolve_store};
 
 /// What every variable of Tenure begins with.
 const PREFIX: &str = "TENURE_";
@@ -21,23 +21,27 @@ const DOWN: &str = "__";
 /// The variable that names the file.
 const FILE: &str = "TENURE_CONFIG";
 
-/// The variables that are no keys: the command line's, and those that a provisioner is given, which
-/// what it starts has too.
-const OTHERS: [&str; 13] = [
+/// The variables of the command line, which are no keys.
+const OF_COMMANDS: [&str; 8] = [
     FILE,
     "TENURE_ACTOR",
     "TENURE_CA_FILE",
     "TENURE_CONTEXT",
     "TENURE_LOG",
-    "TENURE_OPERATION_ID",
     "TENURE_SERVER",
-    "TENURE_TENANT_ID",
-    "TENURE_TENANT_NAME",
     "TENURE_TOKEN",
     "TENURE_TOKEN_FILE",
-    "TENURE_UPDATE",
-    "TENURE_REQUEST_ID",
 ];
+
+/// What a provisioner and its tests are given, and so what they start has too.
+const OF_PROVISIONERS: [&str; 3] = [
+    "TENURE_OPERATION_ID",
+    "TENURE_TENANT_ID",
+    "TENURE_TENANT_NAME",
+];
+
+/// What writes references anew that are made by tests.
+const OF_WRITERS: &str = "TENURE_UPDATE";
 
 /// What the tests of Tenure are told.
 const OF_TESTS: &str = "TENURE_TEST_";
@@ -101,6 +105,21 @@ impl Environment {
     /// The file that it names.
     pub fn file(&self) -> Option<PathBuf> {
         Some(self.folder.join(self.variables.get(FILE)?))
+    }
+
+    /// The store that it names, by `TENURE_STORE` or `TENURE_STORE_FILE`.
+    ///
+    /// # Errors
+    ///
+    /// What of it can't be used.
+    pub fn store(&self) -> Result<Option<String>, ConfigError> {
+        let (one, other) = INSTEAD;
+        let names = [one, other].map(|key| variable_of(key).unwrap_or_default());
+        if !names.iter().any(|name| self.variables.contains_key(name)) {
+            return Ok(None);
+        }
+        let alone = Sources::default().with_environment(self.clone());
+        Ok(Some(Config::load(&alone)?.store))
     }
 
     /// What it says of keys; paths are absolute.
@@ -178,7 +197,11 @@ fn known(keys: &'static Keys, prefix: &str) -> Box<dyn Iterator<Item = (String, 
 }
 
 fn is_other(variable: &str, value: &OsString) -> bool {
-    OTHERS.contains(&variable) || variable.starts_with(OF_TESTS) || is_service(variable, value)
+    OF_COMMANDS.contains(&variable)
+        || OF_PROVISIONERS.contains(&variable)
+        || variable == OF_WRITERS
+        || variable.starts_with(OF_TESTS)
+        || is_service(variable, value)
 }
 
 /// Whether Kubernetes sets it, as it does in every pod for each service of the namespace. One that is
@@ -204,7 +227,7 @@ fn unknown(variable: &str, known: &BTreeMap<String, (String, Kind)>) -> ConfigEr
     let names: Vec<&str> = known
         .keys()
         .map(String::as_str)
-        .chain(OTHERS)
+        .chain(OF_COMMANDS)
         .filter_map(|name| name.strip_prefix(PREFIX))
         .collect();
     let help = match (of_file, nearest(rest, &names)) {

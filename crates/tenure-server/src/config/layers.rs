@@ -107,6 +107,13 @@ impl Sources {
         self
     }
 
+    /// This environment instead.
+    #[must_use]
+    pub(super) fn with_environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
     /// And what the command line says.
     #[must_use]
     pub fn with_flags(mut self, flags: Flags) -> Self {
@@ -282,12 +289,11 @@ impl Layers {
 
     /// What all layers say together.
     pub(super) fn whole(&self) -> Result<Written, ConfigError> {
-        Written::deserialize(Value::Table(self.table.clone())).map_err(|error| {
-            ConfigError::Invalid {
-                path: self.named(),
-                key: "a value".to_owned(),
-                rule: format!("can't be read: {}", error.message()),
-            }
+        // Each type was looked at before. What serde says may have a value in it.
+        Written::deserialize(Value::Table(self.table.clone())).map_err(|_| ConfigError::Invalid {
+            path: self.named(),
+            key: "a value".to_owned(),
+            rule: "has a type that this program can't read; please report it".to_owned(),
         })
     }
 

@@ -153,12 +153,22 @@ async fn a_whole_fleet_goes_through_page_by_page() {
     assert_eq!(answer.last().unwrap()["summary"]["created"], 1_200);
     let lines = server.ask("GET", "/v1/export").lines().await;
     assert_eq!(lines.len(), 1_200);
+    let ask = server
+        .ask("GET", "/v1/export")
+        .header("accept-encoding", "gzip");
+    let (headers, body) = ask.packed().await;
+    assert_eq!(headers["content-encoding"], "gzip");
+    let plain: usize = lines.iter().map(|line| line.to_string().len() + 1).sum();
+    assert!(body.len() < plain / 5, "{} of {plain}", body.len());
     let page = server
         .get("/v1/tenants?view=full&page_size=2&name_prefix=t119")
         .await
         .expect(200);
     assert_eq!(page.items("desired"), ["{}", "{}"]);
     assert_eq!(page.items("name"), ["t119", "t1190"]);
+    let next = page.text("next");
+    let path = format!("/v1/tenants?view=full&page_size=2&name_prefix=t119&page_token={next}");
+    assert_eq!(server.get(&path).await.items("name"), ["t1191", "t1192"]);
     server.stop().await;
 }
 

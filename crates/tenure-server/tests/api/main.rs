@@ -13,6 +13,7 @@ mod drift;
 mod explain;
 mod feed;
 mod idempotency;
+mod oidc;
 #[path = "../../../tenure-postgres/tests/support/mod.rs"]
 mod postgres;
 mod preconditions;

@@ -270,6 +270,12 @@ impl Ask<'_> {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
+    /// Sends it, and gives the answer as it came.
+    pub(crate) async fn packed(self) -> (HeaderMap, Bytes) {
+        let (_, headers, body) = self.sent().await;
+        (headers, body)
+    }
+
     async fn sent(self) -> (u16, HeaderMap, Bytes) {
         let url = format!("http://{}{}", self.server.address, self.path);
         let mut request = Request::builder().method(self.method).uri(url);

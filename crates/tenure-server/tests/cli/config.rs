@@ -67,15 +67,14 @@ fn a_server_listens_where_the_environment_says_and_a_flag_goes_before() {
     let mut server = Background::start(command);
     let url = server.url();
     project.run(&["counts", "--server", &url]).with(0);
-    assert!(server.terminate().success());
     assert!(project.path().join("elsewhere.db").exists());
     assert!(!project.database().exists());
+    server.kill();
 
     let mut command = tenure(project.path(), &["serve", "--listen", "127.0.0.1:0"]);
     command.env("TENURE_LISTEN", "127.0.0.1:1");
     let mut server = Background::start(command);
     assert!(server.url().starts_with("http://127.0.0.1:"));
-    assert!(server.terminate().success());
 }
 
 #[test]
@@ -99,12 +98,38 @@ fn up_and_doctor_go_by_the_environment_too() {
     assert!(!ended.err.contains("TENURE_CONCURENCY"), "{}", ended.err);
 }
 
+/// So that no password stands in a command line, which every user of a machine can read.
+#[test]
+fn migrate_and_doctor_take_the_store_of_the_environment() {
+    let project = Project::small();
+    project.write("url", "sqlite:elsewhere.db\n");
+    let of_file = [("TENURE_STORE_FILE", "url")];
+    run_in(&project, &of_file, &["migrate"]).with(0);
+    assert!(project.path().join("elsewhere.db").exists());
+    run_in(&project, &of_file, &["doctor"]).with(0);
+    run_in(
+        &project,
+        &[("TENURE_STORE", "sqlite:elsewhere.db")],
+        &["doctor"],
+    )
+    .with(0);
+    let flag = ["doctor", "--store", "sqlite:gone.db"];
+    run_in(&project, &of_file, &flag)
+        .with(1)
+        .saying(&["gone.db"]);
+    let says = ["name it with --store URL, or TENURE_STORE_FILE"];
+    project.run(&["migrate"]).with(2).saying(&says);
+    let gone = [("TENURE_STORE_FILE", "gone")];
+    let says = ["environment variable TENURE_STORE_FILE: can't be read"];
+    run_in(&project, &gone, &["migrate"]).with(1).saying(&says);
+}
+
 #[test]
 fn check_finds_every_mistake_in_what_the_configuration_names() {
     let project = Project::small();
     let check = ["config", "check"];
     let good = project.run(&check).with(0);
-    assert_eq!(good.out, "ok: tenure.toml: 1 classes, 0 workers\n");
+    assert_eq!(good.out, "ok: tenure.toml: 1 class, 0 workers\n");
     assert!(!project.database().exists());
 
     project.write("tenure.toml", "listne = 'x'\nconcurrency = 'many'\n");

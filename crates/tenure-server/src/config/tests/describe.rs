@@ -204,6 +204,8 @@ fn the_example_is_the_default_and_what_is_commented_out_is_known() {
     layers.lay_file(&whole.join("\n"), Path::new("x"), &mut wrong);
     assert!(wrong.is_empty(), "{wrong:?}\n{}", whole.join("\n"));
     assert_eq!(layers.origins.len(), settings().len());
+    // What has the type that the table says, the parser can read.
+    assert!(layers.whole().is_ok());
 }
 
 const SECRETS: &str = "\

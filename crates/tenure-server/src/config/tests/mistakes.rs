@@ -338,3 +338,30 @@ fn a_worker_that_can_not_be_is_named() {
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
+
+#[test]
+fn the_provider_of_identities_is_reached_by_tls_or_on_this_machine() {
+    let of = |issuer: &str| {
+        let rest = "audience = 'a'\nroles = { a = 'viewer' }";
+        parse(&format!("[auth.oidc]\nissuer = '{issuer}'\n{rest}"))
+    };
+    for good in [
+        "https://id.example",
+        "http://127.0.0.1:9/x",
+        "http://[::1]:9",
+    ] {
+        of(good).unwrap();
+    }
+    for bad in [
+        "http://id.example",
+        "http://127.0.0.1.id.example",
+        "http://127.0.0.1:9@id.example",
+        "id.example",
+    ] {
+        let error = of(bad).unwrap_err();
+        assert!(
+            error.contains("auth.oidc.issuer must be the https://"),
+            "{error}"
+        );
+    }
+}
