@@ -57,7 +57,8 @@ WITH due AS MATERIALIZED (
     -- As an array as well: nobody can tell the planner how few are chosen.
     WHERE w.tenant_id = chosen.tenant_id
         AND w.tenant_id = ANY (ARRAY (SELECT few.tenant_id FROM chosen AS few))
-    RETURNING w.tenant_id, w.class, w.routine, w.fence, w.attempts, w.lease_until, chosen.rank, chosen.taken_over
+    RETURNING w.tenant_id, w.class, w.routine, w.fence, w.attempts, w.lease_until, chosen.rank,
+        chosen.taken_over
 )
 SELECT
     c.tenant_id,
