@@ -1,6 +1,6 @@
 //! The part of `docs/reference/cli.md` that is made from the command line's own description.
 //!
-//! `TENURE_UPDATE=1 cargo test -p tenure-server --lib reference` writes it anew.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p tenure-server --lib reference` writes it anew.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,11 +19,11 @@ fn the_reference_says_what_the_command_line_takes() {
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (is, after) = rest.split_once(END).unwrap();
     let would_be = made();
-    if std::env::var_os("TENURE_UPDATE").is_some() {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{would_be}{END}{after}")).unwrap();
         return;
     }
-    let how = "docs/reference/cli.md is behind: TENURE_UPDATE=1 cargo test -p tenure-server --lib \
+    let how = "docs/reference/cli.md is behind: UPDATE_SNAPSHOTS=1 cargo test -p tenure-server --lib \
                reference";
     assert!(is == would_be, "{how}");
 }

@@ -40,9 +40,6 @@ const OF_PROVISIONERS: [&str; 3] = [
     "TENURE_TENANT_NAME",
 ];
 
-/// What writes references anew that are made by tests.
-const OF_WRITERS: &str = "TENURE_UPDATE";
-
 /// What the tests of Tenure are told.
 const OF_TESTS: &str = "TENURE_TEST_";
 
@@ -199,7 +196,6 @@ fn known(keys: &'static Keys, prefix: &str) -> Box<dyn Iterator<Item = (String, 
 fn is_other(variable: &str, value: &OsString) -> bool {
     OF_COMMANDS.contains(&variable)
         || OF_PROVISIONERS.contains(&variable)
-        || variable == OF_WRITERS
         || variable.starts_with(OF_TESTS)
         || is_service(variable, value)
 }

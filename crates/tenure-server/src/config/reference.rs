@@ -1,7 +1,7 @@
 //! The parts of `docs/reference/configuration.md` that are made from the table of keys, and the schema
 //! beside it.
 //!
-//! `TENURE_UPDATE=1 cargo test -p tenure-server --lib reference` writes them anew.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p tenure-server --lib reference` writes them anew.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const BEGIN: &str = "<!-- made from the table of keys: ";
 
 const END: &str = "<!-- end -->\n";
 
-const HOW: &str = "TENURE_UPDATE=1 cargo test -p tenure-server --lib reference";
+const HOW: &str = "UPDATE_SNAPSHOTS=1 cargo test -p tenure-server --lib reference";
 
 fn docs(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
@@ -24,7 +24,7 @@ fn docs(name: &str) -> PathBuf {
 /// Fails if a file is behind, or writes it anew.
 fn keep(name: &str, would_be: &str) {
     let path = docs(name);
-    if std::env::var_os("TENURE_UPDATE").is_some() {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&path, would_be).unwrap();
         return;
     }

@@ -134,6 +134,7 @@ impl Keys {
                 tracing::warn!(issuer = self.issuer, why, "can't fetch the provider's keys");
             }
         }
+        drop(asked);
     }
 
     async fn ask(&self) -> anyhow::Result<JwkSet> {

@@ -60,6 +60,13 @@ impl Ended {
     }
 
     /// How many lines of data there were.
+    /// The lines in order of the alphabet: tenants that were applied together come in any.
+    pub(crate) fn sorted(&self) -> Vec<&str> {
+        let mut lines: Vec<&str> = self.out.lines().collect();
+        lines.sort_unstable();
+        lines
+    }
+
     pub(crate) fn lines(&self) -> usize {
         self.out.lines().count()
     }
