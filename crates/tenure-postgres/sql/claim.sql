@@ -6,7 +6,8 @@ WITH due AS MATERIALIZED (
         room.class,
         room.length,
         room.at_most,
-        w.due_at + lane.patience AS rank
+        w.due_at + lane.patience AS rank,
+        w.taken_over
     FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
         AS room (class, length, at_most, checks)
     CROSS JOIN LATERAL (VALUES
@@ -16,7 +17,8 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT
             w.tenant_id,
-            w.due_at
+            w.due_at,
+            w.holder IS NOT NULL AS taken_over
         FROM work AS w
         WHERE w.class = room.class AND w.routine = lane.routine
             AND w.due_at <= statement_timestamp()
@@ -30,13 +32,15 @@ WITH due AS MATERIALIZED (
         due.length,
         due.at_most,
         due.rank,
+        due.taken_over,
         row_number() OVER (PARTITION BY due.class ORDER BY due.rank, due.tenant_id) AS place
     FROM due
 ), chosen AS MATERIALIZED (
     SELECT
         p.tenant_id,
         p.length,
-        p.rank
+        p.rank,
+        p.taken_over
     FROM placed AS p
     WHERE p.place <= p.at_most
     ORDER BY p.rank, p.tenant_id
@@ -53,7 +57,8 @@ WITH due AS MATERIALIZED (
     -- As an array as well: nobody can tell the planner how few are chosen.
     WHERE w.tenant_id = chosen.tenant_id
         AND w.tenant_id = ANY (ARRAY (SELECT few.tenant_id FROM chosen AS few))
-    RETURNING w.tenant_id, w.class, w.routine, w.fence, w.attempts, w.lease_until, chosen.rank
+    RETURNING w.tenant_id, w.class, w.routine, w.fence, w.attempts, w.lease_until, chosen.rank,
+        chosen.taken_over
 )
 SELECT
     c.tenant_id,
@@ -61,6 +66,7 @@ SELECT
     c.routine,
     c.fence,
     c.attempts,
-    c.lease_until
+    c.lease_until,
+    c.taken_over
 FROM claimed AS c
 ORDER BY c.rank, c.tenant_id;

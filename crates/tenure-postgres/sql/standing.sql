@@ -1,4 +1,5 @@
--- Counts tenants by state and condition, and work that is leased or due by class.
+-- Counts tenants by state and condition, work that is leased or due by class, and changes that the
+-- feed keeps back.
 SELECT
     'state' AS what,
     t.state AS word,
@@ -28,4 +29,12 @@ SELECT
     min(w.due_at)
 FROM work AS w
 WHERE w.due_at <= statement_timestamp() OR w.lease_until > statement_timestamp()
-GROUP BY 1, 2;
+GROUP BY 1, 2
+UNION ALL
+SELECT
+    'kept_back',
+    'feed',
+    count(*),
+    min(f.at)
+FROM feed AS f
+WHERE f.xact >= pg_snapshot_xmin(pg_current_snapshot());

@@ -46,6 +46,7 @@ impl Work for PostgresStore {
                     fence: Fence::new(columns.number()?),
                     attempt: columns.small()?,
                     until: columns.next::<At>()?.0,
+                    taken_over: columns.next()?,
                 })
             })
             .collect()

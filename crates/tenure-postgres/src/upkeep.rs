@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use tenure::{
-    Capabilities, Facets, Readiness, Result, Revision, Standing, StoreError, Sweep, TenantId,
-    Timestamp, Upkeep,
+    Capabilities, Facets, PoolUse, Readiness, Result, Revision, Standing, StoreError, Sweep,
+    TenantId, Timestamp, Upkeep,
 };
 
 use crate::row::Columns;
@@ -18,6 +18,16 @@ impl Upkeep for PostgresStore {
             multi_process: true,
             multi_node: true,
         }
+    }
+
+    fn pool(&self) -> Option<PoolUse> {
+        let status = self.database.pool.status();
+        Some(PoolUse {
+            most: status.max_size,
+            open: status.size,
+            idle: status.available,
+            waiting: status.waiting,
+        })
     }
 
     async fn readiness(&self) -> Readiness {

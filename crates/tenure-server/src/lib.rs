@@ -24,4 +24,5 @@ pub mod reconciler;
 mod runners;
 pub mod server;
 pub mod service;
+pub mod telemetry;
 pub mod up;

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::pull::Pull;
 use crate::reconciler::{Board, Reconciler};
 use crate::server::{self, ConnectionLimits, Exposure, ServerTls, Terms};
+use crate::telemetry::{self, Measured};
 use crate::{cli, oidc, open, runners};
 
 /// A running service.
@@ -44,6 +45,7 @@ impl Service {
         let board = Board::from(config);
         let options = runners::options(config, board.clone())?;
         let store = open_ready(&config.store).await?;
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store));
         let engine = Engine::with_rules(Arc::clone(&store), config.rules());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (clock, ids) = (Arc::clone(&options.clock), Arc::clone(&options.ids));
@@ -83,11 +85,15 @@ impl Service {
                 ended.cancel();
             }
         });
+        tasks.spawn(telemetry::keep(stop.clone()));
         tasks.spawn(Reconciler::new(engine, options).run(stop.clone()));
         tasks.close();
         tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
         if !config.auth.required {
-            tracing::info!("nobody is asked for a token: everybody on this machine is an admin");
+            tracing::warn!(
+                "open to everybody on this machine, as admin; set auth.required = true to ask for \
+                 tokens"
+            );
         }
         Ok(Self {
             address,

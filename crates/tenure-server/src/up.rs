@@ -15,9 +15,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::cli::{
     Bar, Client, Exit, Failed, Format, apply, is_watched, one_line, print_summaries, summary, tell,
 };
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, LogFormat, Sources};
 use crate::manifest::Manifest;
 use crate::service::Service;
+use crate::telemetry;
 
 /// How often tenants are looked at while people watch.
 const LOOK: Duration = Duration::from_millis(100);
@@ -40,6 +41,8 @@ pub struct Up {
     pub actor: Actor,
     /// Why, for the history.
     pub message: Message,
+    /// What is logged, in the syntax of `EnvFilter`.
+    pub log: &'static str,
 }
 
 /// Brings a folder to life.
@@ -50,6 +53,9 @@ pub struct Up {
 /// it should is an error only if `up` was to end when all are.
 pub async fn up(up: Up) -> anyhow::Result<()> {
     let config = Config::load(&up.sources)?;
+    // People read this; what they are told otherwise is no JSON either.
+    let json = config.telemetry.log_format == LogFormat::Json;
+    let traces = telemetry::log(up.log, json, config.telemetry.otlp_endpoint.as_deref())?;
     let manifest = Manifest::read(&up.folder)?;
     manifest.check_classes(&config.classes.keys().cloned().collect())?;
     let service = Service::start(&config).await?;
@@ -58,6 +64,9 @@ pub async fn up(up: Up) -> anyhow::Result<()> {
         () = service.asked_to_stop() => Ok(()),
     };
     service.stop().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     done
 }
 

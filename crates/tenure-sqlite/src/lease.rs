@@ -15,8 +15,8 @@ use crate::row::{self, Columns};
 use crate::sql;
 use crate::writer::execute;
 
-/// Due work: its rank, whose it is, its lane and the room for it.
-type Due<'a> = (Timestamp, TenantId, bool, &'a Room);
+/// Due work: its rank, whose it is, its lane, whether somebody let it run out, and the room for it.
+type Due<'a> = (Timestamp, TenantId, (bool, bool), &'a Room);
 
 /// Claims what is due and there is room for, in the order of its rank.
 pub(crate) fn claim(
@@ -32,7 +32,7 @@ pub(crate) fn claim(
     due.sort_unstable_by_key(|(rank, tenant, ..)| (*rank, *tenant));
     due.truncate(LEASES_MAX.into());
     let mut leases = Vec::with_capacity(due.len());
-    for (_, tenant, routine, room) in due {
+    for (_, tenant, (routine, taken_over), room) in due {
         let until = now.plus(room.lease);
         let params = params![tenant.as_uuid().into_bytes(), holder, until.as_micros()];
         leases.extend(one(db, sql::CLAIM, params, |row| {
@@ -44,6 +44,7 @@ pub(crate) fn claim(
                 fence: Fence::new(columns.take(row::number)?),
                 attempt: columns.take(row::small)?,
                 until,
+                taken_over,
             })
         })?);
     }
@@ -64,7 +65,8 @@ fn first<'a>(db: &Connection, room: &'a Room, now: Timestamp) -> Result<Vec<Due<
             let mut columns = Columns::new(row, "work");
             let tenant = columns.take(row::id)?;
             let at = columns.take(row::time)?;
-            Ok((at.plus(patience), tenant, routine, room))
+            let lane = (routine, columns.take(row::boolean)?);
+            Ok((at.plus(patience), tenant, lane, room))
         })?);
     }
     due.sort_unstable_by_key(|(rank, tenant, ..)| (*rank, *tenant));

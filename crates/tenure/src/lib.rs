@@ -70,4 +70,6 @@ pub use store::{
 };
 pub use tenant::{Details, Metadata, Summary, Tenant, Waiver};
 pub use time::{Clock, SystemClock, Timestamp};
-pub use upkeep::{Capabilities, DueWork, Facets, InState, Standing, Sweep, Upkeep};
+pub use upkeep::{
+    Capabilities, DueWork, Facets, InState, KeptBack, PoolUse, Standing, Sweep, Upkeep,
+};

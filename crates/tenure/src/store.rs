@@ -234,6 +234,8 @@ pub struct Lease {
     pub attempt: u32,
     /// Until when, by the store's clock.
     pub until: Timestamp,
+    /// Whether whoever had it before let it run out.
+    pub taken_over: bool,
 }
 
 /// How an attempt ended that changed nothing of the record.

@@ -60,6 +60,29 @@ pub struct DueWork {
     pub oldest: Option<Timestamp>,
 }
 
+/// Committed changes that the feed does not serve yet, because a transaction that is older than they
+/// is still open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeptBack {
+    /// How many.
+    pub changes: u64,
+    /// When the oldest was written, by the store's clock.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How busy the connections are that an adapter shares between its callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PoolUse {
+    /// How many there may be.
+    pub most: usize,
+    /// How many are open.
+    pub open: usize,
+    /// How many of the open ones nobody uses.
+    pub idle: usize,
+    /// How many callers wait for one.
+    pub waiting: usize,
+}
+
 /// How the fleet stands: every state is present, conditions and classes only where there are some.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
@@ -73,6 +96,8 @@ pub struct Standing {
     pub checks_due: BTreeMap<ClassName, DueWork>,
     /// Live leases, by class.
     pub leased: BTreeMap<ClassName, u64>,
+    /// What the feed keeps back.
+    pub kept_back: KeptBack,
 }
 
 impl Standing {
@@ -85,8 +110,8 @@ impl Standing {
         }
     }
 
-    /// Adds a row as adapters count them: `what` is `state`, `condition`, `due`, `check` or
-    /// `leased`, and `word` which one.
+    /// Adds a row as adapters count them: `what` is `state`, `condition`, `due`, `check`,
+    /// `leased` or `kept_back`, and `word` which one.
     ///
     /// # Errors
     ///
@@ -109,6 +134,10 @@ impl Standing {
             "condition" => {
                 let kind = word.parse().map_err(|_| corrupt())?;
                 self.conditions.insert(kind, tenants);
+            }
+            "kept_back" => {
+                let changes = tenants;
+                self.kept_back = KeptBack { changes, oldest };
             }
             "leased" => {
                 let class = word.parse().map_err(|_| corrupt())?;
@@ -134,6 +163,11 @@ impl Standing {
 pub trait Upkeep: Send + Sync {
     /// What this adapter can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// How busy its connections are, if it has a pool of them. Asks no database.
+    fn pool(&self) -> Option<PoolUse> {
+        None
+    }
 
     /// Whether it can serve. Never migrates, never fails: trouble is an answer.
     async fn readiness(&self) -> Readiness;

@@ -49,6 +49,8 @@ pub enum Code {
     RateLimited,
     Contended,
     Overloaded,
+    /// The server stops: it finishes what runs and takes nothing new.
+    Draining,
     DeadlineExceeded,
     OutcomeUnknown,
     StoreUnavailable,
@@ -64,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
@@ -102,6 +104,7 @@ impl Code {
         Self::RateLimited,
         Self::Contended,
         Self::Overloaded,
+        Self::Draining,
         Self::DeadlineExceeded,
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
@@ -170,6 +173,7 @@ impl Code {
             Self::CursorExpired => ("cursor_expired", 410, "The cursor is too old"),
             Self::RateLimited => ("rate_limited", 429, "Too many requests from this caller"),
             Self::Contended => ("contended", 503, "Too many change this tenant at once"),
+            Self::Draining => ("draining", 503, "The server stops"),
             Self::Overloaded => ("overloaded", 503, "The server is too busy"),
             Self::DeadlineExceeded => ("deadline_exceeded", 503, "It took too long"),
             Self::OutcomeUnknown => ("outcome_unknown", 503, "The outcome is unknown"),
@@ -212,6 +216,7 @@ impl Code {
                 Some("1")
             }
             Self::DeadlineExceeded
+            | Self::Draining
             | Self::StoreUnavailable
             | Self::StoreNotReady
             | Self::StoreReadOnly

@@ -17,6 +17,8 @@ use super::tenants::json_answer;
 struct Ready {
     #[serde(flatten)]
     readiness: Readiness,
+    /// Whether the server stops. One that does answers 503, so this is always false here.
+    draining: bool,
     /// The classes whose breaker is open on this server.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     breakers: Vec<OpenBreaker>,
@@ -40,18 +42,24 @@ pub(super) async fn livez(call: Call) -> Result<Response, Problem> {
     Ok(json_answer(&json!({"alive": true})))
 }
 
-/// Says whether the server can serve: 200 with the level of the schema, or 503 with what to run.
+/// Says whether the server can serve: 200 with the level of the schema, or 503 with what to run, or with
+/// `draining` while it stops.
 ///
 /// A class whose target is in trouble is told, and no reason to take the server out of service.
 pub(super) async fn readyz(State(api): State<ApiState>, call: Call) -> Result<Response, Problem> {
     let deadline = call.deadline(&api);
     call.params.finish()?;
+    if api.is_draining() {
+        let detail = "the server stops: it finishes what runs and takes nothing new; ask another";
+        return Err(Problem::new(Code::Draining, detail));
+    }
     let ask = async { Ok::<_, Problem>(api.engine().store().readiness().await) };
     let readiness = api.read(deadline, ask).await?;
     if readiness.is_ready() {
         let breakers = open_breakers(&api);
         return Ok(json_answer(&Ready {
             readiness,
+            draining: false,
             breakers,
         }));
     }

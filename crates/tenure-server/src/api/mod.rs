@@ -20,6 +20,7 @@ mod drift;
 mod guard;
 mod headers;
 mod health;
+mod metrics;
 mod params;
 mod problem;
 mod problems;
@@ -65,6 +66,7 @@ pub fn router(api: ApiState) -> Router {
     let routes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/problems/{code}", get(problems::problem))
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tenure::{Context, Message};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::access::Principal;
@@ -18,6 +19,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{guard, headers};
+use crate::telemetry::{self, Flight};
 
 /// What is known of a request before anything of it is read.
 #[derive(Clone, Copy, Debug)]
@@ -41,33 +43,41 @@ pub(super) async fn finish(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let client_id = headers::client_request_id(request.headers());
+    let pattern = route.as_ref().map_or("none", MatchedPath::as_str);
+    let flight = Flight::begin(&method, pattern);
+    let span = telemetry::request_span(request.headers(), ticket.id, (&method, pattern));
+    let mut response = answer(&api, request, next).instrument(span.clone()).await;
+    response = worded(response, ticket.id);
+    let head = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(ticket.id.to_string()) {
+        head.insert(headers::TENURE_REQUEST_ID, id);
+    }
+    let line = LogLine {
+        ticket,
+        method,
+        route: pattern,
+        client_id: client_id.as_ref(),
+    };
+    span.in_scope(|| line.write(&response));
+    telemetry::answered(&span, response.status());
+    flight.land(response.status());
+    if let Some(id) = client_id {
+        response.headers_mut().insert(headers::X_REQUEST_ID, id);
+    }
+    response
+}
+
+async fn answer(api: &ApiState, request: Request, next: Next) -> Response {
     let guarded = if api.options().auth_required {
         Ok(())
     } else {
         guard::check(request.uri(), request.headers())
     };
     let guarded = guarded.and_then(|()| guard::bound(request.uri(), request.headers()));
-    let response = match guarded {
+    match guarded {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
-    };
-    let mut response = worded(response, ticket.id);
-    let head = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(ticket.id.to_string()) {
-        head.insert(headers::TENURE_REQUEST_ID, id);
     }
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let line = LogLine {
-        ticket,
-        method,
-        route,
-        client_id: client_id.as_ref(),
-    };
-    line.write(&response);
-    if let Some(id) = client_id {
-        response.headers_mut().insert(headers::X_REQUEST_ID, id);
-    }
-    response
 }
 
 /// Writes the body of a problem, and makes one of an error that has none.
@@ -95,19 +105,28 @@ struct LogLine<'a> {
 }
 
 impl LogLine<'_> {
-    /// One line a request. What people must look at is an error; the rest is for those who ask.
+    /// One line a request; its span says which. What only people can mend is an error, what may mend
+    /// itself a warning; of the rest, what changes something is told, and reading is for those who ask.
     fn write(&self, response: &Response) {
         let status = response.status().as_u16();
-        let took = self.ticket.started.elapsed();
-        let (id, method, route) = (self.ticket.id, &self.method, self.route);
-        let client_id = self.client_id.and_then(|id| id.to_str().ok()).unwrap_or("");
+        let took_ms = self.ticket.started.elapsed().as_micros();
+        let took_ms = f64::from(u32::try_from(took_ms).unwrap_or(u32::MAX)) / 1000.0;
+        let client_id = self.client_id.and_then(|id| id.to_str().ok());
         let problem = response.extensions().get::<Problem>();
-        let code = problem.map_or("", |problem| problem.code().as_str());
-        let cause = problem.and_then(Problem::cause).unwrap_or("");
-        if response.status().is_server_error() {
-            tracing::error!(%id, %method, route, status, code, cause, client_id, ?took, "request");
-        } else {
-            tracing::debug!(%id, %method, route, status, code, cause, client_id, ?took, "request");
+        let code = problem.map(|problem| problem.code().as_str());
+        let cause = problem.and_then(Problem::cause);
+        // Workers ask all the time.
+        let reads = self.method.is_safe() || self.route.starts_with("/v1/work/");
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(status, code, cause, client_id, took_ms, "request")
+            };
+        }
+        match status {
+            500 => line!(error),
+            501.. => line!(warn),
+            _ if reads => line!(debug),
+            _ => line!(info),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::access::{Known, Rates, Verifier};
 use super::code::Code;
@@ -18,6 +19,7 @@ use crate::config::Rate;
 use crate::ids::{IdSource, SystemIds};
 use crate::pull::Pull;
 use crate::reconciler::Board;
+use crate::telemetry::Exposition;
 
 /// Most bytes of a request's body: 2 MiB.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -115,6 +117,7 @@ pub struct ApiState {
     pulse: Arc<Pulse>,
     places: Arc<Semaphore>,
     finishing: CancellationToken,
+    exposition: Arc<Exposition>,
 }
 
 impl ApiState {
@@ -130,6 +133,7 @@ impl ApiState {
             pulse: Arc::default(),
             places: Arc::new(Semaphore::new(PLACES)),
             finishing: CancellationToken::new(),
+            exposition: Arc::default(),
         }
     }
 
@@ -138,6 +142,11 @@ impl ApiState {
         self.finishing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What answers for the metrics.
+    pub(crate) fn exposition(&self) -> &Exposition {
+        &self.exposition
     }
 
     /// What is remembered of tokens.
@@ -235,11 +244,12 @@ impl ApiState {
         E: Into<Problem> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let task = self.tasks.spawn(async move {
+        let work = async move {
             let done = work.await;
             drop(permit);
             done
-        });
+        };
+        let task = self.tasks.spawn(work.in_current_span());
         match timeout_at(deadline, task).await {
             Ok(Ok(done)) => done.map_err(Into::into),
             Ok(Err(crash)) => Err(Problem::new(

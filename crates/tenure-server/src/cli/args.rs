@@ -298,6 +298,9 @@ pub(super) struct Served {
     /// The certificate's private key, as PEM.
     #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Option<PathBuf>,
+    /// Where traces go, by OTLP over HTTP.
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,26 +1,44 @@
-//! Logs: to stderr, for whoever runs a server; quiet for commands, whose errors speak for themselves.
-
-use std::io::IsTerminal as _;
-
-use tracing_subscriber::EnvFilter;
+//! Logs of commands: quiet, as their errors speak for themselves. What serves begins to log once its
+//! configuration is read, which says how.
 
 use super::args::{Cli, Command};
+use crate::config::Telemetry;
+use crate::telemetry::{self, Traces};
 
-/// The variable that chooses what is logged, in the syntax of `EnvFilter`, such as `tenure=debug`.
-const VARIABLE: &str = "TENURE_LOG";
-
+/// Begins to log, except for what serves.
 pub(super) fn start(cli: &Cli) {
-    let serves = matches!(cli.command, Command::Serve(_));
-    let level = match (serves, cli.global.verbose) {
-        (false, 0) => "error",
-        (true, 0) | (false, 1) => "warn,tenure=info,tenure_server=info",
-        (true, 1) | (false, 2) => "info,tenure=debug,tenure_server=debug",
+    if !matches!(cli.command, Command::Serve(_) | Command::Up(_)) {
+        // Without a collector there is nothing that can fail.
+        drop(telemetry::log(of_commands(cli.global.verbose), false, None));
+    }
+}
+
+/// What commands log, `up` among them.
+pub(super) const fn of_commands(verbose: u8) -> &'static str {
+    match verbose {
+        0 => "error",
+        more => serving(more - 1),
+    }
+}
+
+/// Begins to log for what serves, as JSON if so asked, and to send traces to a collector, if there is
+/// one.
+///
+/// # Errors
+///
+/// If the collector's address can't be used.
+pub(super) fn start_serving(
+    verbose: u8,
+    (telemetry, json): (&Telemetry, bool),
+) -> anyhow::Result<Option<Traces>> {
+    let collector = telemetry.otlp_endpoint.as_deref();
+    telemetry::log(serving(verbose), json, collector)
+}
+
+const fn serving(verbose: u8) -> &'static str {
+    match verbose {
+        0 => "warn,tenure=info,tenure_server=info",
+        1 => "info,tenure=debug,tenure_server=debug",
         _ => "trace",
-    };
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    }
 }

@@ -113,6 +113,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 timeout: args.timeout,
                 actor,
                 message: args.message,
+                log: logs::of_commands(global.verbose),
             };
             up::up(asked).await
         }

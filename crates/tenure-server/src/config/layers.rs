@@ -41,9 +41,11 @@ pub struct Flags {
     pub tls_cert: Option<PathBuf>,
     /// `--tls-key`
     pub tls_key: Option<PathBuf>,
+    /// `--otlp-endpoint`
+    pub otlp_endpoint: Option<String>,
 }
 
-/// Shows the store without the password that its URL may hold.
+/// Shows no URL with the password that it may hold.
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flags")
@@ -52,6 +54,7 @@ impl fmt::Debug for Flags {
             .field("behind_proxy", &self.behind_proxy)
             .field("tls_cert", &self.tls_cert)
             .field("tls_key", &self.tls_key)
+            .field("otlp_endpoint", &self.otlp_endpoint.as_ref().map(|_| "…"))
             .finish()
     }
 }
@@ -346,6 +349,10 @@ impl Flags {
         }
         if self.behind_proxy {
             keys.push(("behind_proxy", true.into(), "--behind-proxy"));
+        }
+        if let Some(endpoint) = &self.otlp_endpoint {
+            let key = "telemetry.otlp_endpoint";
+            keys.push((key, endpoint.clone().into(), "--otlp-endpoint"));
         }
         let files = [
             ("tls.cert_file", &self.tls_cert, "--tls-cert"),

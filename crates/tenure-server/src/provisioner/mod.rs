@@ -117,6 +117,18 @@ pub enum Answer {
     Stopped,
 }
 
+impl Answer {
+    /// In a word, for the metrics.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Failed(failure) if failure.permanent => "failed_for_good",
+            Self::Failed(_) => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -302,6 +302,9 @@ impl Pull {
                 (Outcome::Progressed { message }, steps)
             }
             Said::Answer(answer, steps) => {
+                metrics::counter!("tenure_pull_reports_total",
+                    "class" => tenant.class.to_string(), "outcome" => answer.as_str())
+                .increment(1);
                 (outcome(answer, lease.attempt), merged(&tenant.steps, steps))
             }
         };
@@ -417,6 +420,7 @@ impl Pull {
             until,
             class: class.clone(),
             routine: record.work.routine,
+            taken_over: false,
         };
         Ok((record, lease, known))
     }

@@ -7,10 +7,12 @@ use tenure::{Operation, Outcome, Reported, State, Tenant, TenantRef};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument as _, Span, field};
 
 use super::chain;
 use super::worker::Worker;
 use crate::provisioner::{Answer, Call, Fault, Progress};
+use crate::telemetry::is_tracing;
 
 /// How long progress must stand before it is history, and how soon a run is stopped that nobody
 /// wants any more: short runs leave only their result.
@@ -29,6 +31,17 @@ pub(super) enum Run {
     Lost,
 }
 
+impl Run {
+    /// In a word, for the metrics.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ended(answer) => answer.as_str(),
+            Self::Unwanted => "unwanted",
+            Self::Lost => "lease_lost",
+        }
+    }
+}
+
 /// Why a run must not go on.
 enum Cut {
     Unwanted,
@@ -38,6 +51,27 @@ enum Cut {
 impl Worker {
     /// Runs the provisioner while it keeps the lease.
     pub(super) async fn run(&mut self, operation: Operation, tenant: &Tenant) -> Run {
+        let began = Instant::now();
+        let span = if is_tracing() {
+            let (class, name) = (&self.lease.class, operation.as_str());
+            tracing::debug_span!("provisioner", otel.name = format!("provisioner {name}"),
+                otel.kind = "client", operation = name, %class, outcome = field::Empty)
+        } else {
+            Span::none()
+        };
+        let run = self
+            .run_to_its_end(operation, tenant)
+            .instrument(span.clone())
+            .await;
+        span.record("outcome", run.as_str());
+        metrics::histogram!("tenure_operation_duration_seconds",
+            "class" => self.lease.class.to_string(), "operation" => operation.as_str(),
+            "outcome" => run.as_str())
+        .record(began.elapsed());
+        run
+    }
+
+    async fn run_to_its_end(&mut self, operation: Operation, tenant: &Tenant) -> Run {
         let call = Call {
             operation,
             tenant: tenant.clone(),

@@ -57,6 +57,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 pub use self::board::Board;
 pub use self::breaker::BreakerPolicy;
@@ -318,13 +319,16 @@ impl Reconciler {
         // Only this loop takes permits, and it claims only what it has room for.
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         let place = gate.enter(&lease);
+        let span = tracing::error_span!("work", tenant = %lease.tenant, class = %lease.class,
+            fence = %lease.fence);
         let worker = Worker::new(Arc::clone(&self.shared), place, lease, claimed_at);
-        self.runs.spawn(async move {
+        let run = async move {
             let place = worker.work().await;
             // The permit first: who is told of the free place must find it.
             drop(permit);
             drop(place);
-        });
+        };
+        self.runs.spawn(run.instrument(span));
     }
 
     /// Waits until work of a class with room may be due.

@@ -63,6 +63,8 @@ impl Worker {
         match self.attempt().await {
             Ok(Over::Done) => {}
             Ok(Over::Lost) => {
+                let class = self.lease.class.to_string();
+                metrics::counter!("tenure_leases_lost_total", "class" => class).increment(1);
                 tracing::info!(tenant = %self.lease.tenant, fence = %self.lease.fence,
                     "the lease was lost; the run was killed and its result dropped");
             }

@@ -19,6 +19,7 @@ use super::tokens::{bearer, closed, make};
 /// outside of it; `apply` finds the name taken; `fleet` has no use for anybody with a scope; `free`
 /// does not care. Nothing is written.
 const TABLE: &str = r#"
+GET /metrics | viewer operator admin auditor | fleet |
 GET /v1/whoami | viewer operator admin provisioner auditor | free |
 GET /v1/tenants | viewer operator admin auditor | many |
 GET /v1/tenants/{tenant} | viewer operator admin auditor | one |

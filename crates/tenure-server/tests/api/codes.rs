@@ -223,6 +223,28 @@ async fn p12_a_caller_that_asks_too_much_is_turned_away_and_nobody_else() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_server_that_stops_says_that_it_is_not_ready_and_that_it_lives() {
+    let options = ApiOptions::default();
+    let stop = options.stop.clone();
+    let server = Server::start(memory(), options, ConnectionLimits::default()).await;
+    let ready = server.get("/readyz").await.expect(200);
+    assert_eq!(ready.body["draining"], false);
+    stop.cancel();
+    let refused = server.get("/readyz").await.refused(503, "draining");
+    assert_eq!(refused.header("retry-after"), "5");
+    server.get("/livez").await.expect(200);
+    let scraped = server.get("/metrics").await.expect(200);
+    assert!(
+        scraped
+            .body
+            .as_str()
+            .unwrap()
+            .contains("\ntenure_draining 1\n")
+    );
+    server.stop().await;
+}
+
 /// All that these tests say.
 fn sources() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");

@@ -303,6 +303,12 @@ impl Reply {
     pub(crate) fn new(status: u16, headers: HeaderMap, body: &[u8]) -> Self {
         let body: Value = match body {
             b"" => Value::Null,
+            text if headers["content-type"]
+                .as_bytes()
+                .starts_with(b"text/plain") =>
+            {
+                String::from_utf8_lossy(text).into()
+            }
             body => serde_json::from_slice(body).unwrap(),
         };
         let reply = Self {

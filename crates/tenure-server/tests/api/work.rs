@@ -173,6 +173,7 @@ async fn p6_what_comes_after_anothers_claim_is_dropped() {
             fence: serde_json::from_value(item["lease"]["fence"].clone()).unwrap(),
             attempt: 1,
             until: SystemClock.now(),
+            taken_over: false,
         };
         // As if it had run out, which nobody waits for here.
         let ended = server

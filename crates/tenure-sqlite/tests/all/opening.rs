@@ -184,6 +184,7 @@ async fn a_schema_that_is_too_new_opens_unready_and_refuses_every_call() {
         fence: tenure::Fence::new(1),
         attempt: 1,
         until: change.at(),
+        taken_over: false,
     };
     let id = change.tenant().id;
     let refusals = [

@@ -12,9 +12,9 @@ use crate::store::Result;
 use crate::{
     AsOf, Attempt, Capabilities, Change, Changes, ClassName, Commit, Cursor, Document, Facets,
     Filter, Freshness, Hash, HistoryQuery, IdempotencyKey, Lease, Line, Loaded, Page, PageSize,
-    Queries, Query, Readiness, Record, Records, Revision, Revoked, Room, Standing, State, Store,
-    StoreError, Summary, Sweep, Tenant, TenantId, TenantRef, Timestamp, Token, Tokens, Upkeep,
-    Wake, Work,
+    PoolUse, Queries, Query, Readiness, Record, Records, Revision, Revoked, Room, Standing, State,
+    Store, StoreError, Summary, Sweep, Tenant, TenantId, TenantRef, Timestamp, Token, Tokens,
+    Upkeep, Wake, Work,
 };
 
 /// What happens to one call of a [`Faulty`] store.
@@ -323,6 +323,10 @@ impl Work for Faulty {
 impl Upkeep for Faulty {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn pool(&self) -> Option<PoolUse> {
+        self.inner.pool()
     }
 
     async fn readiness(&self) -> Readiness {

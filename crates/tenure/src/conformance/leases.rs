@@ -157,6 +157,7 @@ pub async fn p6_a_paused_worker_can_not_overwrite_the_next(factory: &dyn Factory
     setup.pass(short).await;
     let next = setup.claim("worker-2", HOUR).await;
     assert_eq!(next.len(), 1);
+    assert!(!paused.taken_over && next[0].taken_over);
     let late = setup
         .engine
         .report(&paused, &started, &setup.context(), false)

@@ -113,6 +113,8 @@ pub(super) async fn enter(
     };
     match admitted(&api, asked).await {
         Ok(principal) => {
+            let actor = tracing::field::display(&principal.actor);
+            tracing::Span::current().record("actor", actor);
             request.extensions_mut().insert(principal);
             let response = next.run(request).await;
             if let Some(problem) = response.extensions().get::<Problem>()

@@ -101,6 +101,7 @@ const fn row(method: &'static str, path: &'static str, permission: Permission) -
 pub const RULES: &[Rule] = &[
     row("GET", "/livez", Permission::Open),
     row("GET", "/readyz", Permission::Open),
+    row("GET", "/metrics", Permission::ReadFleet),
     row("GET", "/problems/{code}", Permission::Open),
     row("GET", "/v1/whoami", Permission::Known),
     row("GET", "/v1/tenants", Permission::Read),

@@ -53,6 +53,7 @@ impl Data {
             if leases.len() == usize::from(LEASES_MAX) {
                 break;
             }
+            let taken_over = life.work.holder.is_some();
             life.work.holder = Some(holder.to_owned());
             life.work.fence = life.work.fence.next();
             life.work.attempts += 1;
@@ -64,6 +65,7 @@ impl Data {
                 fence: life.work.fence,
                 attempt: life.work.attempts,
                 until: life.extend_lease(length, now),
+                taken_over,
             });
         }
         leases

@@ -1,0 +1,108 @@
+//! What a server logs where no terminal is: JSON, a line an event, that tells each request apart.
+
+use serde_json::Value;
+
+use crate::metrics::ask;
+use crate::support::{Background, Project, tenure};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// Serves until `during` is over; all that it said.
+fn said(project: &Project, arguments: &[&str], during: impl FnOnce(&str)) -> Vec<String> {
+    let mut server = Background::start(tenure(project.path(), arguments));
+    let url = server.url();
+    during(url.trim_end_matches('"'));
+    server.terminate();
+    std::mem::take(&mut server.said)
+}
+
+#[test]
+fn each_line_is_json_and_says_which_request_it_is_about() {
+    let project = Project::small();
+    let headers = format!(
+        "tenure-actor: user:me\r\nx-request-id: theirs\r\ntraceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n"
+    );
+    let mut ids = Vec::new();
+    let said = said(&project, &["serve"], |url| {
+        let (head, _) = ask(url, "POST", "/v1/tenants/nobody/hold", &headers);
+        assert!(head.contains(" 404 "), "{head}");
+        let id = |line: &str| Some(line.split_once("tenure-request-id: ")?.1.to_owned());
+        ids.extend(head.lines().find_map(id));
+        ask(url, "GET", "/v1/tenants", "");
+    });
+    let lines: Vec<Value> = said.iter().map(|line| parsed(line)).collect();
+    for line in &lines {
+        for key in ["time", "level", "target", "message"] {
+            assert!(line[key].is_string(), "no {key}: {line}");
+        }
+    }
+    let open = |line: &&Value| {
+        line["message"]
+            .as_str()
+            .unwrap()
+            .contains("auth.required = true")
+    };
+    assert_eq!(lines.iter().find(open).unwrap()["level"], "warn");
+    let requests: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["message"] == "request")
+        .collect();
+    let [line] = requests.as_slice() else {
+        panic!("reading is for those who ask: {requests:#?}")
+    };
+    assert_eq!(
+        Some(line["request_id"].as_str().unwrap()),
+        ids.first().map(String::as_str)
+    );
+    let expected = serde_json::json!({
+        "level": "info", "trace_id": TRACE, "method": "POST", "actor": "user:me",
+        "route": "/v1/tenants/{tenant}/hold", "status": 404, "code": "tenant_not_found",
+        "client_id": "theirs",
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&line[key], value, "{key} of {line}");
+    }
+    assert!(
+        !said.join("\n").contains("nobody"),
+        "paths are no business of logs"
+    );
+}
+
+#[test]
+fn whoever_asks_for_more_is_told_of_reading_with_a_trace_of_its_own() {
+    let project = Project::small();
+    let said = said(&project, &["serve", "-v"], |url| {
+        ask(url, "GET", "/v1/tenants", "traceparent: 00-garbage\r\n");
+    });
+    let lines = said.iter().map(|line| parsed(line));
+    let line = lines
+        .into_iter()
+        .find(|line| line["route"] == "/v1/tenants")
+        .unwrap();
+    let id = line["request_id"].as_str().unwrap().replace('-', "");
+    assert_eq!(
+        (&line["trace_id"], &line["level"]),
+        (&id.into(), &"debug".into())
+    );
+}
+
+#[test]
+fn people_who_want_text_get_text() {
+    let project = Project::small();
+    let config = project.read("tenure.toml");
+    project.write(
+        "tenure.toml",
+        &format!("{config}\n[telemetry]\nlog_format = 'text'\n"),
+    );
+    let said = said(&project, &["serve"], |_| ());
+    assert!(said.iter().all(|line| !line.starts_with('{')), "{said:#?}");
+    assert!(
+        said.iter()
+            .any(|line| line.starts_with("serving on http://")),
+        "{said:#?}"
+    );
+}
