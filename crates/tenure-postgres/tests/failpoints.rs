@@ -31,6 +31,10 @@ const fn operation(write: Write) -> (&'static str, u32) {
         Write::Claim => ("claim", 1),
         Write::Renew => ("renew", 1),
         Write::Release => ("release", 1),
+        Write::AddToken => ("add_token", 1),
+        Write::RotateToken => ("rotate_token", 1),
+        Write::RevokeToken => ("revoke_token", 1),
+        Write::NoteTokenUses => ("note_token_uses", 1),
         // Keys, then the feed.
         Write::Sweep => ("sweep", 2),
     }

@@ -21,6 +21,7 @@ mod guard;
 mod headers;
 mod health;
 mod metrics;
+mod openapi;
 mod params;
 mod problem;
 mod problems;
@@ -48,6 +49,7 @@ pub use code::Code;
 pub use counts::Counts;
 pub use drift::{DriftPage, DriftView};
 pub(crate) use guard::{HEADER_BYTES_MAX, HEADERS_MAX};
+pub use openapi::document as openapi_document;
 pub use problem::Problem;
 pub use state::{ApiOptions, ApiState, BODY_BYTES_MAX, Limits};
 pub use tokens::{TokenPage, TokenView, WhoAmI};
@@ -67,6 +69,8 @@ pub fn router(api: ApiState) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(openapi::docs))
         .route("/problems/{code}", get(problems::problem))
         .route("/v1/changes", get(changes::changes))
         .route("/v1/counts", get(counts::counts))

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use http_body_util::channel::{Channel, Sender};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -87,7 +88,8 @@ where
         sender,
         _place: place,
     }));
-    let mut response = Response::new(Body::new(body));
+    // Whatever packs an answer may ask for more after its end, where this would panic.
+    let mut response = Response::new(Body::new(body.fuse()));
     let head = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, media),

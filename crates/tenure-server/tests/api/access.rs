@@ -175,6 +175,8 @@ async fn p12_every_route_has_a_rule_and_every_rule_a_route_and_a_test() {
     let ruled: BTreeSet<_> = RULES.iter().map(|rule| (rule.method, rule.path)).collect();
     let open = [
         ("GET", "/livez"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
         ("GET", "/problems/{code}"),
         ("GET", "/readyz"),
     ]

@@ -27,7 +27,11 @@ async fn troubled(trouble: Trouble, request: Duration) -> Server {
         limits,
         ..ApiOptions::default()
     };
-    Server::start(store, options, ConnectionLimits::default()).await
+    let server = Server::start(store, options, ConnectionLimits::default()).await;
+    Server {
+        broken: true,
+        ..server
+    }
 }
 
 /// Stops a server whose store answers nobody.

@@ -9,11 +9,13 @@ mod access;
 mod bulk;
 mod codes;
 mod connections;
+mod described;
 mod drift;
 mod explain;
 mod feed;
 mod idempotency;
 mod oidc;
+mod openapi;
 #[path = "../../../tenure-postgres/tests/support/mod.rs"]
 mod postgres;
 mod preconditions;

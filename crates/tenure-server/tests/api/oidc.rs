@@ -171,6 +171,9 @@ async fn p12_a_token_that_is_not_quite_right_is_nobodys() {
     let good = key.signed(&provider.claims(&["ops"]));
     ask(&server, "GET", &good).await.expect(200);
     let parts: Vec<&str> = good.split('.').collect();
+    let mut altered = BASE64URL_NOPAD.decode(parts[2].as_bytes()).unwrap();
+    altered[9] ^= 1;
+    let altered = BASE64URL_NOPAD.encode(&altered);
     let none = BASE64URL_NOPAD.encode(br#"{"alg":"none","kid":"one"}"#);
     // With the public key as the secret, which the whole world has.
     let mut shared = Header::new(Algorithm::HS256);
@@ -202,15 +205,7 @@ async fn p12_a_token_that_is_not_quite_right_is_nobodys() {
             "of an unknown key",
             Key::new("two").signed(&provider.claims(&["ops"])),
         ),
-        (
-            "altered",
-            format!(
-                "{}.{}.{}",
-                parts[0],
-                parts[1],
-                parts[2].replace(['A', 'b'], "c")
-            ),
-        ),
+        ("altered", format!("{}.{}.{altered}", parts[0], parts[1])),
         ("no token", "x.y.z".to_owned()),
     ] {
         let reply = ask(&server, "GET", &token).await;

@@ -13,8 +13,8 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tenure::conformance::{MemoryStore, report, room, succeeded};
 use tenure::{
-    Context, Correction, Engine, Message, Operation, Outcome, Room, State, Store, SystemClock,
-    Tenant, TenantId, TenantRef,
+    Clock, Context, Correction, Engine, Message, Operation, Outcome, Room, State, Store,
+    SystemClock, Tenant, TenantId, TenantRef,
 };
 use tenure_server::api::{self, ApiOptions, ApiState};
 use tenure_server::ids::{IdSource, SystemIds};
@@ -23,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::described;
+
 /// A server on a port of its own.
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
@@ -30,7 +32,13 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<Result<(), ListenError>>,
-    client: Client<HttpConnector, Body>,
+    /// What workers of the tests take the time from.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What workers of the tests take the ids of their requests from.
+    pub(crate) ids: Arc<dyn IdSource>,
+    /// Whether the store is broken on purpose, and says what none would in its place.
+    pub(crate) broken: bool,
+    pub(crate) client: Client<HttpConnector, Body>,
 }
 
 /// A store in memory, for what does not depend on the store.
@@ -68,6 +76,9 @@ impl Server {
             address,
             shutdown,
             served: tokio::spawn(serving),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+            broken: false,
             client: Client::builder(TokioExecutor::new()).build_http(),
         }
     }
@@ -118,15 +129,20 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// What a worker says of itself.
+    fn worker(&self) -> Context {
+        Context {
+            at: self.clock.now(),
+            actor: "worker:test".parse().unwrap(),
+            request_id: self.ids.fresh(),
+            message: Message::none(),
+        }
+    }
+
     /// Does all the work that a tenant has, as a worker would, until it rests.
     pub(crate) async fn work_off(&self, id: TenantId) -> Tenant {
         let engine = Engine::new(Arc::clone(&self.store));
-        let context = Context {
-            at: tenure::Clock::now(&SystemClock),
-            actor: "worker:test".parse().unwrap(),
-            request_id: SystemIds.fresh(),
-            message: Message::none(),
-        };
+        let context = self.worker();
         let who = TenantRef::Id(id);
         let found = self.store.get(&who, tenure::Freshness::Primary).await;
         let rooms = [Room {
@@ -185,12 +201,7 @@ impl Server {
             _ => tenure::DriftMode::Correct,
         };
         report.correction = correction;
-        let context = Context {
-            at: tenure::Clock::now(&SystemClock),
-            actor: "worker:test".parse().unwrap(),
-            request_id: SystemIds.fresh(),
-            message: Message::none(),
-        };
+        let context = self.worker();
         let engine = Engine::new(Arc::clone(&self.store));
         engine.report(lease, &report, &context, true).await.unwrap();
         self.store.get(&who, fresh).await.unwrap().unwrap().tenant
@@ -278,7 +289,7 @@ impl Ask<'_> {
 
     async fn sent(self) -> (u16, HeaderMap, Bytes) {
         let url = format!("http://{}{}", self.server.address, self.path);
-        let mut request = Request::builder().method(self.method).uri(url);
+        let mut request = Request::builder().method(self.method.clone()).uri(url);
         request.headers_mut().unwrap().extend(self.headers);
         let request = request
             .body(self.body.map_or_else(Body::empty, Body::from))
@@ -286,7 +297,16 @@ impl Ask<'_> {
         let response = self.server.client.request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (head.status.as_u16(), head.headers, body)
+        let status = head.status.as_u16();
+        if !head.headers.contains_key("content-encoding") {
+            let asked = described::Asked {
+                method: &self.method,
+                path: &self.path,
+                broken: self.server.broken,
+            };
+            described::check(&asked, status, &head.headers, &body);
+        }
+        (status, head.headers, body)
     }
 }
 

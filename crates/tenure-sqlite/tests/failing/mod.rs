@@ -10,8 +10,8 @@ use tenure::conformance::{
 };
 use tenure::{
     Advice, Attempt, Change, Commit, Effect, EngineError, Filter, IdempotencyKey, Lease, Operation,
-    Outcome, PageSize, Query, Reported, Request, Result, Revision, State, StoreError, Sweep,
-    Tenant, TenantRef, Wake, Written,
+    Outcome, PageSize, Query, Reported, Request, Result, Revision, Revoked, Role, State,
+    StoreError, Sweep, Tenant, TenantRef, Token, Wake, Written,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -31,10 +31,14 @@ pub(crate) enum Write {
     Renew,
     Release,
     Sweep,
+    AddToken,
+    RotateToken,
+    RevokeToken,
+    NoteTokenUses,
 }
 
 impl Write {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Create,
         Self::Update,
         Self::Report,
@@ -44,6 +48,10 @@ impl Write {
         Self::Renew,
         Self::Release,
         Self::Sweep,
+        Self::AddToken,
+        Self::RotateToken,
+        Self::RevokeToken,
+        Self::NoteTokenUses,
     ];
 }
 
@@ -150,6 +158,10 @@ pub(crate) async fn walk(factory: &dyn Factory, points: impl Fn(Write) -> Vec<Po
                 Write::Renew => renew(&setup, &point).await,
                 Write::Release => release(&setup, &point).await,
                 Write::Sweep => sweep(&setup, &point).await,
+                Write::AddToken
+                | Write::RotateToken
+                | Write::RevokeToken
+                | Write::NoteTokenUses => token(&setup, &point, write).await,
             }
             sound(&setup).await;
             usable(&setup).await;
@@ -380,6 +392,57 @@ async fn sweep(setup: &Setup, point: &Point) {
     assert!(
         lines.is_empty(),
         "old changes are still in the feed: {lines:?}"
+    );
+}
+
+/// A write of a token: sent twice, it has one effect.
+async fn token(setup: &Setup, point: &Point, write: Write) {
+    setup.create("acme").await;
+    let now = setup.context().at;
+    let one = Token {
+        name: "one".parse().expect("a good name"),
+        role: Role::Viewer,
+        classes: [].into(),
+        scope: tenure::Selector::default(),
+        hash: fingerprint("one"),
+        previous: None,
+        created_at: now,
+        created_by: "user:maria".parse().expect("a good actor"),
+        expires_at: None,
+        last_used_at: None,
+        revoked: None,
+    };
+    let (store, name) = (&setup.store, &one.name);
+    if write != Write::AddToken {
+        assert!(store.add_token(&one).await.expect("it works"));
+    }
+    let revoked = Revoked {
+        revoked_at: now,
+        revoked_by: one.created_by.clone(),
+    };
+    let (hash, uses) = (fingerprint("another"), [(name.clone(), now)]);
+    let send = async || match write {
+        Write::AddToken => store.add_token(&one).await.map(drop),
+        Write::RotateToken => store.rotate_token(name, &hash, now).await.map(drop),
+        Write::RevokeToken => store.revoke_token(name, &revoked).await.map(drop),
+        _ => store.note_token_uses(&uses).await,
+    };
+    let found = async || store.token(name).await.expect("reading works");
+    let before = found().await;
+    point.send(setup, send()).await;
+    let after = found().await;
+    assert_eq!(after != before, point.written, "{write:?}");
+    send().await.expect("the point is off");
+    let settled = found().await;
+    assert_ne!(settled, before);
+    if point.written {
+        assert_eq!(settled, after, "sending {write:?} again had an effect");
+    }
+    send().await.expect("the point is off");
+    assert_eq!(
+        found().await,
+        settled,
+        "sending {write:?} again had an effect"
     );
 }
 

@@ -103,6 +103,8 @@ pub const RULES: &[Rule] = &[
     row("GET", "/readyz", Permission::Open),
     row("GET", "/metrics", Permission::ReadFleet),
     row("GET", "/problems/{code}", Permission::Open),
+    row("GET", "/openapi.json", Permission::Open),
+    row("GET", "/docs", Permission::Open),
     row("GET", "/v1/whoami", Permission::Known),
     row("GET", "/v1/tenants", Permission::Read),
     row("GET", "/v1/tenants/{tenant}", Permission::Read),

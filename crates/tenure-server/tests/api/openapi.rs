@@ -1,0 +1,379 @@
+//! The description of the API: complete, true, and with an example of every good answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tenure::conformance::{ManualClock, MemoryStore, start};
+use tenure::{Correction, Engine};
+use tenure_server::api::{ApiOptions, ApiState, RULES, openapi_document};
+use tenure_server::ids::IdSource;
+use tenure_server::server::ConnectionLimits;
+use uuid::Uuid;
+
+use super::described;
+use super::support::{Reply, Server};
+
+/// Ids that are the same in every run.
+#[derive(Debug, Default)]
+struct Counted(AtomicU64);
+
+impl IdSource for Counted {
+    fn fresh(&self) -> Uuid {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        Uuid::from_u128(0x01a2_0795_b000_7000_8000_0000_0000_0000 + u128::from(number))
+    }
+}
+
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Compares a file with what it should be, or writes it.
+fn check(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(path, text).unwrap();
+    }
+    let there = fs::read_to_string(path).unwrap();
+    let name = path.display();
+    assert!(there == text, "UPDATE_SNAPSHOTS=1 writes {name} anew");
+}
+
+fn pretty(value: &impl serde::Serialize) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap())
+}
+
+/// Notes what each operation answers first, by its id and the status.
+struct Notes<'a> {
+    server: &'a Server,
+    found: BTreeMap<String, Value>,
+}
+
+impl Notes<'_> {
+    async fn ask(&mut self, id: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
+        let ask = self.server.ask(method, path);
+        let reply = match body {
+            Some(body) => ask.json(body).send().await,
+            None => ask.send().await,
+        };
+        assert!(reply.status < 300, "{reply:?}");
+        let mut body = reply.body.clone();
+        if id.ends_with("Token") && body["token"].is_string() {
+            body["token"] = "tnr_shown_this_once".into();
+        }
+        let key = format!("{id} {}", reply.status);
+        self.found.entry(key).or_insert(body);
+        reply
+    }
+
+    async fn lines(&mut self, id: &str, lines: Vec<Value>) {
+        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        let text = format!("{}\n", lines.join("\n"));
+        self.found.insert(format!("{id} 200"), text.into());
+    }
+}
+
+/// A server whose time and ids are the same in every run.
+async fn pinned() -> Server {
+    let clock = Arc::new(ManualClock::new(start()));
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let ids = Arc::new(Counted::default());
+    let options = ApiOptions {
+        clock: Arc::clone(&clock) as _,
+        ids: Arc::clone(&ids) as _,
+        ..ApiOptions::default()
+    };
+    let api = ApiState::new(Engine::new(Arc::clone(&store) as _), options);
+    let server = Server::start_with(store, api, ConnectionLimits::default()).await;
+    Server {
+        clock,
+        ids,
+        ..server
+    }
+}
+
+#[tokio::test]
+async fn the_examples_are_what_a_server_answers() {
+    let server = pinned().await;
+    let mut notes = Notes {
+        server: &server,
+        found: BTreeMap::new(),
+    };
+    let acme = json!({"name": "acme", "class": "default", "labels": {"tier": "gold"},
+        "desired": {"plan": "gold", "seats": 3}, "message": "signed today"});
+    let made = notes
+        .ask("createTenant", "POST", "/v1/tenants", Some(acme.clone()))
+        .await;
+    notes
+        .ask("createTenant", "POST", "/v1/tenants", Some(acme))
+        .await;
+    let id = made.id();
+    server.work_off(id).await;
+    let one = "/v1/tenants/acme";
+    let seats = json!({"desired": {"seats": 5}});
+    notes.ask("patchTenant", "PATCH", one, Some(seats)).await;
+    server.work_off(id).await;
+    server
+        .look(id, json!({"plan": "tin", "seats": 5}), Correction::None)
+        .await;
+    notes.ask("listDrift", "GET", "/v1/drift", None).await;
+    notes.ask("getTenant", "GET", one, None).await;
+    let waiver = json!({"path": "/plan", "until": "2999-01-01T00:00:00Z", "message": "a trial"});
+    notes
+        .ask("waiveDrift", "POST", &format!("{one}/waive"), Some(waiver))
+        .await;
+    let verbs = [
+        ("acceptDrift", "accept"),
+        ("holdTenant", "hold"),
+        ("releaseTenant", "release"),
+        ("retryTenant", "retry"),
+        ("suspendTenant", "suspend"),
+        ("resumeTenant", "resume"),
+    ];
+    for (name, verb) in verbs {
+        notes
+            .ask(
+                name,
+                "POST",
+                &format!("{one}/{verb}"),
+                Some(json!({"message": "a reason"})),
+            )
+            .await;
+    }
+    notes
+        .ask(
+            "listTenants",
+            "GET",
+            "/v1/tenants?selector=tier%3Dgold",
+            None,
+        )
+        .await;
+    notes
+        .ask(
+            "listHistory",
+            "GET",
+            &format!("{one}/history?page_size=2"),
+            None,
+        )
+        .await;
+    notes
+        .ask("explainTenant", "GET", &format!("{one}/explain"), None)
+        .await;
+    notes.ask("countTenants", "GET", "/v1/counts", None).await;
+    notes
+        .ask("followChanges", "GET", "/v1/changes?page_size=1", None)
+        .await;
+    let beta = json!({"desired": {"plan": "tin"}});
+    notes
+        .ask("applyTenant", "PUT", "/v1/tenants/beta", Some(beta.clone()))
+        .await;
+    notes
+        .ask("applyTenant", "PUT", "/v1/tenants/beta", Some(beta))
+        .await;
+    let export = server
+        .ask("GET", "/v1/export?name_prefix=beta")
+        .lines()
+        .await;
+    notes.lines("exportTenants", export).await;
+    let import = server
+        .ask("POST", "/v1/import")
+        .header("content-type", "application/x-ndjson");
+    let lines = "{\"name\":\"gamma\",\"desired\":{}}\n{\"name\":\"G\",\"desired\":{}}\n";
+    notes
+        .lines("importTenants", import.raw(lines).lines().await)
+        .await;
+    notes
+        .ask(
+            "deleteTenant",
+            "DELETE",
+            "/v1/tenants/beta?message=left%20us",
+            None,
+        )
+        .await;
+    notes.ask("whoAmI", "GET", "/v1/whoami", None).await;
+    let token = json!({"name": "deploy", "role": "operator", "scope": "tier=gold"});
+    notes
+        .ask(
+            "createToken",
+            "POST",
+            "/v1/tokens?dry_run=true",
+            Some(token.clone()),
+        )
+        .await;
+    notes
+        .ask("createToken", "POST", "/v1/tokens", Some(token))
+        .await;
+    notes.ask("listTokens", "GET", "/v1/tokens", None).await;
+    notes
+        .ask("getToken", "GET", "/v1/tokens/deploy", None)
+        .await;
+    notes
+        .ask("rotateToken", "POST", "/v1/tokens/deploy/rotate", None)
+        .await;
+    notes
+        .ask("revokeToken", "POST", "/v1/tokens/deploy/revoke", None)
+        .await;
+    notes.ask("isAlive", "GET", "/livez", None).await;
+    notes.ask("isReady", "GET", "/readyz", None).await;
+    work(&mut notes);
+    check(
+        &folder("src/api/openapi/examples.json"),
+        &pretty(&notes.found),
+    );
+    server.stop().await;
+}
+
+/// The answers to workers, which need a configuration: written by hand, and judged by their schemas.
+fn work(notes: &mut Notes<'_>) {
+    let tenant = "tnt_01m83sbc007000000000000001";
+    let request = json!({"contract": "tenure.provisioner/v1", "operation": "apply",
+        "operation_id": format!("{tenant}/1/1/apply"), "generation": 1, "fence": 1, "running": true,
+        "tenant": {"id": tenant, "name": "acme", "class": "default"}, "desired": {"plan": "gold"}});
+    let lease = json!({"tenant": tenant, "fence": 1, "seconds": 30.0});
+    let claimed = json!({"items": [{"lease": lease, "request": request}]});
+    for (id, answer) in [
+        ("claimWork", claimed),
+        ("renewLease", json!({"seconds": 30.0})),
+        ("reportWork", json!({"state": "ready"})),
+    ] {
+        notes.found.insert(format!("{id} 200"), answer);
+    }
+}
+
+#[test]
+fn every_good_answer_has_an_example_and_each_is_as_described() {
+    let document = openapi_document();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for (status, answer) in operation["responses"].as_object().unwrap() {
+                let Some(content) = answer.get("content") else {
+                    continue;
+                };
+                for (media, content) in content.as_object().unwrap() {
+                    let what = format!("{method} {path} {status} {media}");
+                    let plain = ["text/plain", "text/html", "text/event-stream"];
+                    if plain.contains(&media.as_str()) || path == "/openapi.json" {
+                        continue;
+                    }
+                    let examples = content["examples"].as_object();
+                    let mut all: Vec<&Value> = examples
+                        .into_iter()
+                        .flat_map(|all| all.values().map(|example| &example["value"]))
+                        .collect();
+                    all.extend(content.get("example"));
+                    assert!(!all.is_empty(), "{what} has no example");
+                    for example in all {
+                        let faults = described::faults(&content["schema"], example);
+                        assert!(faults.is_empty(), "{what}: {faults:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_parameters_that_are_described_are_those_that_are_known() {
+    let server = Server::usual().await;
+    server.create("acme").await;
+    server
+        .post("/v1/tokens", json!({"name": "it", "role": "viewer"}))
+        .await
+        .expect(201);
+    let document = openapi_document();
+    for rule in RULES {
+        let bodiless =
+            rule.method == "GET" || rule.method == "DELETE" || rule.path.ends_with("hold");
+        if !bodiless || rule.path.starts_with("/problems") {
+            continue;
+        }
+        let path = rule
+            .path
+            .replace("{tenant}", "acme")
+            .replace("{name}", "it");
+        let reply = server
+            .ask(rule.method, &format!("{path}?nonsense=1"))
+            .send()
+            .await;
+        let refused = reply.refused(422, "invalid");
+        let (_, known) = refused.text("detail").split_once("known are: ").unwrap();
+        let known: BTreeSet<&str> = known.split(", ").filter(|name| *name != "none").collect();
+        let operation = &document["paths"][rule.path][rule.method.to_ascii_lowercase()];
+        let described = operation["parameters"].as_array().unwrap().iter();
+        let described: BTreeSet<&str> = described
+            .map(|part| {
+                document
+                    .pointer(&part["$ref"].as_str().unwrap()[1..])
+                    .unwrap()
+            })
+            .filter(|part| part["in"] == "query")
+            .map(|part| part["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(described, known, "{} {}", rule.method, rule.path);
+    }
+    server.stop().await;
+}
+
+#[test]
+fn the_document_and_the_reference_are_up_to_date() {
+    let document = openapi_document();
+    check(
+        &folder("../../docs/reference/openapi.json"),
+        &pretty(&document),
+    );
+    let page = folder("../../docs/reference/api.md");
+    let text = fs::read_to_string(&page).unwrap();
+    let (begin, end) = (
+        "<!-- made from the document: begin -->\n",
+        "<!-- made from the document: end -->",
+    );
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let mut table = String::from("\n| route | what it does | parameters |\n|---|---|---|\n");
+    for rule in RULES {
+        let operation = &document["paths"][rule.path][rule.method.to_ascii_lowercase()];
+        let parameters = operation["parameters"].as_array().unwrap().iter();
+        let parameters: Vec<String> = parameters
+            .map(|part| {
+                document
+                    .pointer(&part["$ref"].as_str().unwrap()[1..])
+                    .unwrap()
+            })
+            .filter(|part| part["in"] == "query")
+            .map(|part| format!("`{}`", part["name"].as_str().unwrap()))
+            .collect();
+        let summary = operation["summary"].as_str().unwrap();
+        let parameters = parameters.join(", ");
+        table.push_str(&format!(
+            "| `{} {}` | {summary} | {parameters} |\n",
+            rule.method, rule.path
+        ));
+    }
+    check(&page, &format!("{before}{begin}{table}\n{end}{after}"));
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_are_served() {
+    let server = Server::usual().await;
+    let document = server.get("/openapi.json").await.expect(200).body;
+    assert_eq!(document, openapi_document());
+    let (status, page) = server.ask("GET", "/docs").page().await;
+    assert_eq!(status, 200);
+    for rule in RULES {
+        let operation = &document["paths"][rule.path][rule.method.to_ascii_lowercase()];
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(
+            page.contains(&format!("<article id=\"{id}\">")),
+            "{id} is not on the page"
+        );
+    }
+    let outside = ["<script", "http://", "https://", "src="];
+    assert!(
+        !outside.iter().any(|word| page.contains(word)),
+        "the page needs nothing else"
+    );
+    server.stop().await;
+}
