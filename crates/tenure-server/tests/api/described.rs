@@ -1,6 +1,6 @@
 //! Holds every answer of these tests to the document that describes the API.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
 use axum::http::{HeaderMap, Method};
@@ -15,7 +15,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     document
 });
 
-static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> =
+static VALIDATORS: LazyLock<Mutex<BTreeMap<String, &'static Validator>>> =
     LazyLock::new(Mutex::default);
 
 fn close(schema: &mut Value) {

@@ -1,6 +1,7 @@
 //! The description of the API: complete, true, and with an example of every good answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use tenure::conformance::{ManualClock, MemoryStore, start};
-use tenure::{Correction, Engine};
-use tenure_server::api::{ApiOptions, ApiState, RULES, openapi_document};
+use tenure::{Clock, Correction, Engine, Store};
+use tenure_server::api::{ApiOptions, ApiState, RULES, Rule, openapi_document};
 use tenure_server::ids::IdSource;
 use tenure_server::server::ConnectionLimits;
 use uuid::Uuid;
 
 use super::described;
-use super::support::{Reply, Server};
+use super::support::{Ask, Reply, Server};
 
 /// Ids that are the same in every run.
 #[derive(Debug, Default)]
@@ -53,12 +54,17 @@ struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    async fn ask(&mut self, id: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
-        let ask = self.server.ask(method, path);
-        let reply = match body {
-            Some(body) => ask.json(body).send().await,
-            None => ask.send().await,
-        };
+    async fn get(&mut self, id: &str, path: &str) -> Reply {
+        self.ask(id, self.server.ask("GET", path)).await
+    }
+
+    async fn write(&mut self, id: &str, method: &str, path: &str, body: &Value) -> Reply {
+        let ask = self.server.ask(method, path).json(body.clone());
+        self.ask(id, ask).await
+    }
+
+    async fn ask(&mut self, id: &str, ask: Ask<'_>) -> Reply {
+        let reply = ask.send().await;
         assert!(reply.status < 300, "{reply:?}");
         let mut body = reply.body.clone();
         if id.ends_with("Token") && body["token"].is_string() {
@@ -69,7 +75,7 @@ impl Notes<'_> {
         reply
     }
 
-    async fn lines(&mut self, id: &str, lines: Vec<Value>) {
+    fn lines(&mut self, id: &str, lines: &[Value]) {
         let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
         let text = format!("{}\n", lines.join("\n"));
         self.found.insert(format!("{id} 200"), text.into());
@@ -78,15 +84,15 @@ impl Notes<'_> {
 
 /// A server whose time and ids are the same in every run.
 async fn pinned() -> Server {
-    let clock = Arc::new(ManualClock::new(start()));
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-    let ids = Arc::new(Counted::default());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(start()));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+    let ids: Arc<dyn IdSource> = Arc::new(Counted::default());
     let options = ApiOptions {
-        clock: Arc::clone(&clock) as _,
-        ids: Arc::clone(&ids) as _,
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
         ..ApiOptions::default()
     };
-    let api = ApiState::new(Engine::new(Arc::clone(&store) as _), options);
+    let api = ApiState::new(Engine::new(Arc::clone(&store)), options);
     let server = Server::start_with(store, api, ConnectionLimits::default()).await;
     Server {
         clock,
@@ -102,128 +108,97 @@ async fn the_examples_are_what_a_server_answers() {
         server: &server,
         found: BTreeMap::new(),
     };
-    let acme = json!({"name": "acme", "class": "default", "labels": {"tier": "gold"},
-        "desired": {"plan": "gold", "seats": 3}, "message": "signed today"});
-    let made = notes
-        .ask("createTenant", "POST", "/v1/tenants", Some(acme.clone()))
-        .await;
-    notes
-        .ask("createTenant", "POST", "/v1/tenants", Some(acme))
-        .await;
-    let id = made.id();
-    server.work_off(id).await;
-    let one = "/v1/tenants/acme";
-    let seats = json!({"desired": {"seats": 5}});
-    notes.ask("patchTenant", "PATCH", one, Some(seats)).await;
-    server.work_off(id).await;
-    server
-        .look(id, json!({"plan": "tin", "seats": 5}), Correction::None)
-        .await;
-    notes.ask("listDrift", "GET", "/v1/drift", None).await;
-    notes.ask("getTenant", "GET", one, None).await;
-    let waiver = json!({"path": "/plan", "until": "2999-01-01T00:00:00Z", "message": "a trial"});
-    notes
-        .ask("waiveDrift", "POST", &format!("{one}/waive"), Some(waiver))
-        .await;
-    let verbs = [
-        ("acceptDrift", "accept"),
-        ("holdTenant", "hold"),
-        ("releaseTenant", "release"),
-        ("retryTenant", "retry"),
-        ("suspendTenant", "suspend"),
-        ("resumeTenant", "resume"),
-    ];
-    for (name, verb) in verbs {
-        notes
-            .ask(
-                name,
-                "POST",
-                &format!("{one}/{verb}"),
-                Some(json!({"message": "a reason"})),
-            )
-            .await;
-    }
-    notes
-        .ask(
-            "listTenants",
-            "GET",
-            "/v1/tenants?selector=tier%3Dgold",
-            None,
-        )
-        .await;
-    notes
-        .ask(
-            "listHistory",
-            "GET",
-            &format!("{one}/history?page_size=2"),
-            None,
-        )
-        .await;
-    notes
-        .ask("explainTenant", "GET", &format!("{one}/explain"), None)
-        .await;
-    notes.ask("countTenants", "GET", "/v1/counts", None).await;
-    notes
-        .ask("followChanges", "GET", "/v1/changes?page_size=1", None)
-        .await;
-    let beta = json!({"desired": {"plan": "tin"}});
-    notes
-        .ask("applyTenant", "PUT", "/v1/tenants/beta", Some(beta.clone()))
-        .await;
-    notes
-        .ask("applyTenant", "PUT", "/v1/tenants/beta", Some(beta))
-        .await;
-    let export = server
-        .ask("GET", "/v1/export?name_prefix=beta")
-        .lines()
-        .await;
-    notes.lines("exportTenants", export).await;
-    let import = server
-        .ask("POST", "/v1/import")
-        .header("content-type", "application/x-ndjson");
-    let lines = "{\"name\":\"gamma\",\"desired\":{}}\n{\"name\":\"G\",\"desired\":{}}\n";
-    notes
-        .lines("importTenants", import.raw(lines).lines().await)
-        .await;
-    notes
-        .ask(
-            "deleteTenant",
-            "DELETE",
-            "/v1/tenants/beta?message=left%20us",
-            None,
-        )
-        .await;
-    notes.ask("whoAmI", "GET", "/v1/whoami", None).await;
-    let token = json!({"name": "deploy", "role": "operator", "scope": "tier=gold"});
-    notes
-        .ask(
-            "createToken",
-            "POST",
-            "/v1/tokens?dry_run=true",
-            Some(token.clone()),
-        )
-        .await;
-    notes
-        .ask("createToken", "POST", "/v1/tokens", Some(token))
-        .await;
-    notes.ask("listTokens", "GET", "/v1/tokens", None).await;
-    notes
-        .ask("getToken", "GET", "/v1/tokens/deploy", None)
-        .await;
-    notes
-        .ask("rotateToken", "POST", "/v1/tokens/deploy/rotate", None)
-        .await;
-    notes
-        .ask("revokeToken", "POST", "/v1/tokens/deploy/revoke", None)
-        .await;
-    notes.ask("isAlive", "GET", "/livez", None).await;
-    notes.ask("isReady", "GET", "/readyz", None).await;
+    a_life(&mut notes).await;
+    lists(&mut notes).await;
+    many_and_tokens(&mut notes).await;
     work(&mut notes);
     check(
         &folder("src/api/openapi/examples.json"),
         &pretty(&notes.found),
     );
     server.stop().await;
+}
+
+/// One tenant, from the request for it on.
+async fn a_life(notes: &mut Notes<'_>) {
+    let one = "/v1/tenants/acme";
+    let acme = json!({"name": "acme", "class": "default", "labels": {"tier": "gold"},
+        "desired": {"plan": "gold", "seats": 3}, "message": "signed today"});
+    let made = notes
+        .write("createTenant", "POST", "/v1/tenants", &acme)
+        .await;
+    notes
+        .write("createTenant", "POST", "/v1/tenants", &acme)
+        .await;
+    notes.server.work_off(made.id()).await;
+    let seats = json!({"desired": {"seats": 5}});
+    notes.write("patchTenant", "PATCH", one, &seats).await;
+    notes.server.work_off(made.id()).await;
+    let seen = json!({"plan": "tin", "seats": 5});
+    notes.server.look(made.id(), seen, Correction::None).await;
+    notes.get("listDrift", "/v1/drift").await;
+    notes.get("getTenant", one).await;
+    let waiver = json!({"path": "/plan", "until": "2999-01-01T00:00:00Z", "message": "a trial"});
+    let reason = json!({"message": "a reason"});
+    for (id, verb, body) in [
+        ("waiveDrift", "waive", &waiver),
+        ("acceptDrift", "accept", &reason),
+        ("holdTenant", "hold", &reason),
+        ("releaseTenant", "release", &reason),
+        ("retryTenant", "retry", &reason),
+        ("suspendTenant", "suspend", &reason),
+        ("resumeTenant", "resume", &reason),
+    ] {
+        notes
+            .write(id, "POST", &format!("{one}/{verb}"), body)
+            .await;
+    }
+}
+
+/// What is known of tenants.
+async fn lists(notes: &mut Notes<'_>) {
+    for (id, path) in [
+        ("listTenants", "/v1/tenants?selector=tier%3Dgold"),
+        ("listHistory", "/v1/tenants/acme/history?page_size=2"),
+        ("explainTenant", "/v1/tenants/acme/explain"),
+        ("countTenants", "/v1/counts"),
+        ("followChanges", "/v1/changes?page_size=1"),
+        ("whoAmI", "/v1/whoami"),
+        ("isAlive", "/livez"),
+        ("isReady", "/readyz"),
+    ] {
+        notes.get(id, path).await;
+    }
+}
+
+/// Tenants by lines, one that goes, and a token's life.
+async fn many_and_tokens(notes: &mut Notes<'_>) {
+    let (beta, server) = (json!({"desired": {"plan": "tin"}}), notes.server);
+    for _ in 0..2 {
+        notes
+            .write("applyTenant", "PUT", "/v1/tenants/beta", &beta)
+            .await;
+    }
+    let export = server.ask("GET", "/v1/export?name_prefix=beta");
+    notes.lines("exportTenants", &export.lines().await);
+    let import = server
+        .ask("POST", "/v1/import")
+        .header("content-type", "application/x-ndjson");
+    let lines = "{\"name\":\"gamma\",\"desired\":{}}\n{\"name\":\"G\",\"desired\":{}}\n";
+    notes.lines("importTenants", &import.raw(lines).lines().await);
+    let left = "/v1/tenants/beta?message=left%20us";
+    notes.ask("deleteTenant", server.ask("DELETE", left)).await;
+
+    let token = json!({"name": "deploy", "role": "operator", "scope": "tier=gold"});
+    for path in ["/v1/tokens?dry_run=true", "/v1/tokens"] {
+        notes.write("createToken", "POST", path, &token).await;
+    }
+    notes.get("listTokens", "/v1/tokens").await;
+    notes.get("getToken", "/v1/tokens/deploy").await;
+    for (id, verb) in [("rotateToken", "rotate"), ("revokeToken", "revoke")] {
+        let path = format!("/v1/tokens/deploy/{verb}");
+        notes.ask(id, server.ask("POST", &path)).await;
+    }
 }
 
 /// The answers to workers, which need a configuration: written by hand, and judged by their schemas.
@@ -275,6 +250,20 @@ fn every_good_answer_has_an_example_and_each_is_as_described() {
     }
 }
 
+/// The names of the query parameters that a route is described with.
+fn query_parameters<'a>(document: &'a Value, rule: &Rule) -> Vec<&'a str> {
+    let operation = &document["paths"][rule.path][rule.method.to_ascii_lowercase()];
+    let parameters = operation["parameters"].as_array().unwrap().iter();
+    parameters
+        .map(|part| {
+            let target = part["$ref"].as_str().unwrap().trim_start_matches('#');
+            document.pointer(target).unwrap()
+        })
+        .filter(|part| part["in"] == "query")
+        .map(|part| part["name"].as_str().unwrap())
+        .collect()
+}
+
 #[tokio::test]
 async fn the_parameters_that_are_described_are_those_that_are_known() {
     let server = Server::usual().await;
@@ -301,17 +290,7 @@ async fn the_parameters_that_are_described_are_those_that_are_known() {
         let refused = reply.refused(422, "invalid");
         let (_, known) = refused.text("detail").split_once("known are: ").unwrap();
         let known: BTreeSet<&str> = known.split(", ").filter(|name| *name != "none").collect();
-        let operation = &document["paths"][rule.path][rule.method.to_ascii_lowercase()];
-        let described = operation["parameters"].as_array().unwrap().iter();
-        let described: BTreeSet<&str> = described
-            .map(|part| {
-                document
-                    .pointer(&part["$ref"].as_str().unwrap()[1..])
-                    .unwrap()
-            })
-            .filter(|part| part["in"] == "query")
-            .map(|part| part["name"].as_str().unwrap())
-            .collect();
+        let described = BTreeSet::from_iter(query_parameters(&document, rule));
         assert_eq!(described, known, "{} {}", rule.method, rule.path);
     }
     server.stop().await;
@@ -335,22 +314,12 @@ fn the_document_and_the_reference_are_up_to_date() {
     let mut table = String::from("\n| route | what it does | parameters |\n|---|---|---|\n");
     for rule in RULES {
         let operation = &document["paths"][rule.path][rule.method.to_ascii_lowercase()];
-        let parameters = operation["parameters"].as_array().unwrap().iter();
-        let parameters: Vec<String> = parameters
-            .map(|part| {
-                document
-                    .pointer(&part["$ref"].as_str().unwrap()[1..])
-                    .unwrap()
-            })
-            .filter(|part| part["in"] == "query")
-            .map(|part| format!("`{}`", part["name"].as_str().unwrap()))
-            .collect();
         let summary = operation["summary"].as_str().unwrap();
+        let parameters = query_parameters(&document, rule);
+        let parameters: Vec<String> = parameters.iter().map(|name| format!("`{name}`")).collect();
         let parameters = parameters.join(", ");
-        table.push_str(&format!(
-            "| `{} {}` | {summary} | {parameters} |\n",
-            rule.method, rule.path
-        ));
+        let (method, path) = (rule.method, rule.path);
+        writeln!(table, "| `{method} {path}` | {summary} | {parameters} |").unwrap();
     }
     check(&page, &format!("{before}{begin}{table}\n{end}{after}"));
 }

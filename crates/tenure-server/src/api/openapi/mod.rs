@@ -1,16 +1,15 @@
 //! The description of the API, as OpenAPI 3.1, and the page that shows it to people.
 //!
-//! It is put together from [`operations`], one row for each route, [`parts`], and `schemas.json`. Tests
+//! It is put together from [`operations`], one row for each route, and `components.json`. Tests
 //! hold it to what is so: every rule has a row and every row a rule, and each answer of the tests of the
 //! API, good or bad, must be as the document says. `examples.json` is what a server answered.
 //!
-//! For a new route, add a row to [`operations::OPERATIONS`], its parameters to [`parts::parameters`],
-//! its schemas to `schemas.json`, and a request to `tests/api/openapi.rs`; then run the tests with
+//! For a new route, add a row to [`operations::OPERATIONS`], its parameters and
+//! schemas to `components.json`, and a request to `tests/api/openapi.rs`; then run the tests with
 //! `UPDATE_SNAPSHOTS=1`.
 
 mod operations;
 mod page;
-mod parts;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -28,8 +27,8 @@ use super::request::Call;
 use super::stream;
 use super::tenants::json_answer;
 
-/// What the types of the answers look like.
-const SCHEMAS: &str = include_str!("schemas.json");
+/// Parameters and headers that many routes have, and what the types of the answers look like.
+const COMPONENTS: &str = include_str!("components.json");
 
 /// Answers that a server gave, by operation and status.
 const EXAMPLES: &str = include_str!("examples.json");
@@ -57,7 +56,7 @@ pub(super) async fn docs(call: Call) -> Result<Response, Problem> {
 
 /// The document.
 pub fn document() -> Value {
-    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
+    let components: Value = serde_json::from_str(COMPONENTS).unwrap_or_default();
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
     let mut paths: Map<String, Value> = Map::new();
     for operation in OPERATIONS {
@@ -88,17 +87,7 @@ pub fn document() -> Value {
             {"name": "server", "description": "The server itself."},
         ],
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "parameters": parts::parameters(),
-            "headers": parts::headers(),
-            "securitySchemes": {"bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "A token that Tenure made (`tnr_…`), a worker's, or one of the \
-                    configured identity provider. On loopback a server may ask for none.",
-            }},
-        },
+        "components": components,
     })
 }
 

@@ -9,7 +9,7 @@ pub(super) struct Operation {
     pub(super) id: &'static str,
     /// What it does, in a sentence.
     pub(super) summary: &'static str,
-    /// Which parameters it takes, by their names in [`super::parts`].
+    /// Which parameters it takes, by their names in `components.json`.
     pub(super) parameters: &'static [&'static str],
     pub(super) body: Body,
     /// The status of a good answer, and what is in it.
