@@ -223,7 +223,10 @@ fn check_number(number: &Number) -> Result<(), Invalid> {
     let whole = number
         .as_u64()
         .or_else(|| number.as_i64().map(i64::unsigned_abs));
-    if whole.is_some_and(|n| n > SAFE) {
+    // RFC 8785 spells a double below 1e21 without an exponent: as a whole number, which it would
+    // not be taken back as.
+    let spelled_whole = |n: f64| (9_007_199_254_740_992.0..1e21).contains(&n.abs());
+    if whole.is_some_and(|n| n > SAFE) || number.as_f64().is_some_and(spelled_whole) {
         return Err(Invalid::new(
             "document",
             format!("must hold whole numbers within ±(2^53-1), not {number}; use a string"),
@@ -314,9 +317,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: de::Error>(self, v: f64) -> Result<Value, E> {
-        Number::from_f64(v)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("numbers must be finite"))
+        number(Number::from_f64(v).ok_or_else(|| E::custom("numbers must be finite"))?)
     }
 
     fn visit_str<E: de::Error>(self, v: &str) -> Result<Value, E> {
@@ -398,6 +399,8 @@ mod tests {
             (r#"{"\u0000":1}"#.to_owned(), "U+0000"),
             (r#"{"a":9007199254740992}"#.to_owned(), "2^53"),
             (r#"{"a":-9007199254740992}"#.to_owned(), "2^53"),
+            (r#"{"a":9007199254740992.0}"#.to_owned(), "2^53"),
+            (r#"{"a":-6.687816647458654e16}"#.to_owned(), "2^53"),
             (r#"{"a":1e999}"#.to_owned(), "plain JSON"),
             ("[]".to_owned(), "object"),
             ("{} {}".to_owned(), "trailing"),

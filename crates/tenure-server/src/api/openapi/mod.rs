@@ -56,7 +56,11 @@ pub(super) async fn docs(call: Call) -> Result<Response, Problem> {
 
 /// The document.
 pub fn document() -> Value {
-    let components: Value = serde_json::from_str(COMPONENTS).unwrap_or_default();
+    let mut components: Value = serde_json::from_str(COMPONENTS).unwrap_or_default();
+    components["schemas"]["Code"] = json!({
+        "description": "The kind of an error, in a stable word; programs compare it.",
+        "enum": Code::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>(),
+    });
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
     let mut paths: Map<String, Value> = Map::new();
     for operation in OPERATIONS {
@@ -319,26 +323,25 @@ const fn said(status: u16) -> &'static str {
     }
 }
 
-/// What can be done next with a tenant that was just made.
+/// What can be done next with what was just made.
 fn links(operation: &Operation, status: u16) -> Option<Value> {
-    if operation.id != "createTenant" || status != 201 {
-        return None;
-    }
-    let mut links = Map::new();
-    for id in [
-        "getTenant",
-        "listHistory",
-        "explainTenant",
-        "suspendTenant",
-        "resumeTenant",
-        "holdTenant",
-        "releaseTenant",
-        "retryTenant",
-        "deleteTenant",
-    ] {
-        let link = json!({"operationId": id, "parameters": {"tenant": "$response.body#/id"}});
-        links.insert(id.to_owned(), link);
-    }
+    let (parameter, field, place) = match (operation.id, status) {
+        ("createTenant", 201) => ("tenant", "id", "/v1/tenants/{tenant}"),
+        ("createToken", 201) => ("name", "name", "/v1/tokens/{name}"),
+        _ => return None,
+    };
+    let next = OPERATIONS.iter().filter(|next| {
+        let rest = next.path.strip_prefix(place);
+        // A tenant is applied by its name, and drift needs some first.
+        rest.is_some() && !["applyTenant", "waiveDrift"].contains(&next.id)
+    });
+    let links: Map<String, Value> = next
+        .map(|next| {
+            let parameters = json!({parameter: format!("$response.body#/{field}")});
+            let link = json!({"operationId": next.id, "parameters": parameters});
+            (next.id.to_owned(), link)
+        })
+        .collect();
     Some(Value::Object(links))
 }
 

@@ -200,7 +200,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "/v1/tenants",
         "createTenant",
         "Creates a tenant. Exactly the same as one that there is answers 200.",
-        &["dry_run", "if_none_match", "idempotency_key"],
+        &["dry_run", "if_there_is_none", "idempotency_key"],
         (
             Body::Json("CreateBody"),
             &[
@@ -235,7 +235,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "name_of_tenant",
             "dry_run",
             "if_match",
-            "if_none_match",
+            "if_there_is_none",
             "idempotency_key",
         ],
         (
