@@ -164,8 +164,7 @@ fn body(body: Body) -> Option<Value> {
 fn responses(operation: &Operation, examples: &Value) -> Value {
     let mut responses = Map::new();
     for (status, content) in operation.answers {
-        let key = format!("{} {status}", operation.id);
-        let answer = answer(operation, *status, *content, examples.get(key));
+        let answer = answer(operation, *status, *content, examples);
         responses.insert(status.to_string(), answer);
     }
     let mut problems: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -255,7 +254,8 @@ fn refusal(codes: &[Code]) -> Value {
     })
 }
 
-fn answer(operation: &Operation, status: u16, content: Content, example: Option<&Value>) -> Value {
+fn answer(operation: &Operation, status: u16, content: Content, examples: &Value) -> Value {
+    let example = examples.get(format!("{} {status}", operation.id));
     let mut headers =
         json!({"tenure-request-id": {"$ref": "#/components/headers/tenure_request_id"}});
     let is_tenant = matches!(content, Content::Json("Tenant")) || status == 304;
@@ -298,7 +298,10 @@ fn answer(operation: &Operation, status: u16, content: Content, example: Option<
         Content::Lines(name) => json!({stream::LINES: lines(name)}),
         Content::Events(name) => json!({
             "application/json": with_example(json!({"schema": schema(name)})),
-            stream::EVENTS: {"schema": {"type": "string"}},
+            stream::EVENTS: {
+                "schema": {"type": "string"},
+                "example": examples.get(format!("{} {status} events", operation.id)),
+            },
         }),
         Content::Text => json!({"text/plain": with_example(json!({"schema": {"type": "string"}}))}),
         Content::Page => json!({"text/html": {"schema": {"type": "string"}}}),
