@@ -77,7 +77,7 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "The record of a product's tenants, and what drives each to what it should be.",
             "description": "Names of living tenants and ids of any lead to the same routes. Every \
-                error is a problem (RFC 9457); programs compare its `code`. Every write takes \
+                error is a problem (RFC 9457); programs compare its `code`. Every write of tenants takes \
                 `dry_run=true`, and may be sent again under the same `Idempotency-Key`.",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
