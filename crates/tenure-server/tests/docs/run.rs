@@ -16,11 +16,14 @@ use crate::root;
 const PRELUDE: &str = r#"
 set -euo pipefail
 set -m
+stop() {
+    for pid in $(jobs -p); do kill -TERM -- "-$pid" 2>/dev/null || true; done
+    wait || true
+}
 end() {
     status=$?
     trap - EXIT
-    for pid in $(jobs -p); do kill -TERM -- "-$pid" 2>/dev/null || true; done
-    wait || true
+    stop
     exit $status
 }
 trap end EXIT
@@ -46,6 +49,13 @@ pub(crate) fn page(path: &Path) -> Result<(), String> {
     let blocks = blocks(&text);
     if blocks.iter().all(|block| block.manner == Manner::Elsewhere) {
         return Ok(());
+    }
+    let silent = |block: &&Block| block.manner == Manner::Fails && block.output.is_empty();
+    if let Some(block) = blocks.iter().find(silent) {
+        let line = block.line;
+        return Err(format!(
+            "line {line}: it fails, and the page does not say how"
+        ));
     }
     let folder = TempDir::new().unwrap();
     copy(&root().join("examples"), &folder.path().join("examples"));
@@ -112,6 +122,7 @@ fn script(blocks: &[Block], port: u16) -> String {
                     "{{\n{commands}\n}} >background.{line} 2>&1 &\nserving $! {line}"
                 )
             }
+            Manner::Stopped => writeln!(script, "stop\n{commands}"),
             Manner::Fails => writeln!(
                 script,
                 "if (\n{commands}\n); then echo 'it did not fail'; exit 1; fi"
