@@ -17,8 +17,12 @@ const PRELUDE: &str = r#"
 set -euo pipefail
 set -m
 stop() {
-    for pid in $(jobs -p); do kill -TERM -- "-$pid" 2>/dev/null || true; done
+    local pid pids
+    pids=$(jobs -p)
+    for pid in $pids; do kill -TERM -- "-$pid" 2>/dev/null || true; done
     wait || true
+    # A shell between does not wait for what it started.
+    for pid in $pids; do while kill -0 -- "-$pid" 2>/dev/null; do sleep 0.1; done; done
 }
 end() {
     status=$?
