@@ -38,6 +38,7 @@ fn pages() -> Vec<PathBuf> {
     }
     let mut pages = vec![root().join("README.md")];
     walk(&root().join("docs"), &mut pages);
+    walk(&root().join("examples"), &mut pages);
     pages.sort();
     pages
 }
