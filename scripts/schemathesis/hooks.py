@@ -17,8 +17,8 @@ BEYOND_A_SCHEMA = {
 }
 
 PATTERNS = {
-    "If-Match": r'"[1-9]',
-    "If-None-Match": r'\*$|(W/)?"[0-9]+"',
+    "If-Match": r'"[1-9][0-9]*(\.tnt_.{26})?"$',
+    "If-None-Match": r'\*$|(W/)?"[1-9][0-9]*(\.tnt_.{26})?"$',
     "Tenure-Actor": r"user:.",
 }
 

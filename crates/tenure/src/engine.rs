@@ -8,7 +8,7 @@ use crate::store::Result as StoreResult;
 use crate::{
     Advice, AsOf, Attempt, Change, ClassRules, Command, Commit, Context, Decision, Freshness,
     IdempotencyKey, Lease, Loaded, Prior, Record, Refusal, RefusalCode, Report, Revision, Selector,
-    Store, StoreError, Tenant, TenantRef, Under, Wake, Written, decide, decide_report,
+    Store, StoreError, Tenant, TenantId, TenantRef, Under, Wake, Written, decide, decide_report,
 };
 
 /// How often a lost race is decided anew before the caller is told.
@@ -35,6 +35,9 @@ pub struct Request {
     pub context: Context,
     /// The revision that the client saw; if the tenant is at another one, nothing is done.
     pub if_revision: Option<Revision>,
+    /// The tenant that the client saw; if another has the name by now, nothing is done. A name is free
+    /// again after deletion, and the next tenant of the name counts its revisions from 1 as well.
+    pub if_id: Option<TenantId>,
     /// Only tenants whose labels match are there for the client; all if empty. It can neither touch
     /// another, nor create one or leave one behind that does not match.
     pub scope: Selector,
@@ -53,8 +56,6 @@ pub enum Effect {
     Changed,
     /// All was as asked.
     Unchanged,
-    /// The same request was answered before; this is that answer.
-    Replayed,
 }
 
 /// The answer to a request.
@@ -64,6 +65,8 @@ pub struct Answer {
     pub tenant: Tenant,
     /// What the request did.
     pub effect: Effect,
+    /// Whether the same request was answered before, so that this is that answer.
+    pub replayed: bool,
 }
 
 /// What became of a worker's report.
@@ -93,6 +96,16 @@ pub enum EngineError {
         /// What the client saw.
         expected: Revision,
         /// What is.
+        actual: Revision,
+    },
+    /// The tenant that the client saw is not the one that has the name now. Look again, then decide.
+    #[error(
+        "the tenant that you saw, {expected}, does not have the name any more; get it and decide again"
+    )]
+    OtherTenant {
+        /// What the client saw.
+        expected: TenantId,
+        /// The revision of the one that has the name; 0 if none has.
         actual: Revision,
     },
     /// The tenant's labels would not match the scope of the client.
@@ -179,14 +192,7 @@ impl Engine {
         loaded: Loaded,
     ) -> Result<Option<Answer>, EngineError> {
         let tenant = visible(request, loaded.record.map(|record| record.tenant))?;
-        if let Some(expected) = request.if_revision {
-            let actual = tenant
-                .as_ref()
-                .map_or(Revision::new(0), |tenant| tenant.revision);
-            if actual != expected {
-                return Err(EngineError::RevisionConflict { expected, actual });
-            }
-        }
+        seen(request, tenant.as_ref())?;
         let command = self.completed(&request.command, tenant.as_ref())?;
         match decide(tenant.as_ref(), &command, &request.context) {
             Decision::Refused(refusal) => Err(EngineError::Refused(refusal)),
@@ -207,9 +213,11 @@ impl Engine {
                     Effect::Changed
                 };
                 if request.dry_run {
+                    self.check_id(&change).await?;
                     return Ok(Some(Answer {
                         tenant: change.tenant().clone(),
                         effect,
+                        replayed: false,
                     }));
                 }
                 let commit = self.commit(&change).await?;
@@ -264,6 +272,18 @@ impl Engine {
             })
     }
 
+    /// Refuses a creation under the id of another, which otherwise only its commit would find.
+    async fn check_id(&self, change: &Change) -> Result<(), EngineError> {
+        if change.expected().is_some() {
+            return Ok(());
+        }
+        let who = TenantRef::Id(change.tenant().id);
+        match self.store.get(&who, Freshness::Primary).await? {
+            Some(_) => Err(EngineError::IdTaken),
+            None => Ok(()),
+        }
+    }
+
     async fn unchanged(
         &self,
         request: &Request,
@@ -279,6 +299,7 @@ impl Engine {
         Ok(Some(Answer {
             tenant,
             effect: Effect::Unchanged,
+            replayed: false,
         }))
     }
 
@@ -308,9 +329,15 @@ impl Engine {
             .ok_or_else(|| StoreError::Corrupt {
                 what: format!("idempotency points at {} {}", prior.tenant, prior.revision),
             })?;
+        let effect = match (prior.wrote, prior.revision.get()) {
+            (false, _) => Effect::Unchanged,
+            (true, 1) => Effect::Created,
+            (true, _) => Effect::Changed,
+        };
         Ok(Answer {
             tenant,
-            effect: Effect::Replayed,
+            effect,
+            replayed: true,
         })
     }
 
@@ -390,6 +417,20 @@ impl Engine {
     }
 }
 
+/// Whether the tenant is the one, and at the revision, that the client saw.
+fn seen(request: &Request, tenant: Option<&Tenant>) -> Result<(), EngineError> {
+    let actual = tenant.map_or(Revision::new(0), |tenant| tenant.revision);
+    match (request.if_id, request.if_revision) {
+        (Some(expected), _) if tenant.is_none_or(|tenant| tenant.id != expected) => {
+            Err(EngineError::OtherTenant { expected, actual })
+        }
+        (_, Some(expected)) if actual != expected => {
+            Err(EngineError::RevisionConflict { expected, actual })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The tenant, if it is there for the client. Its name is taken even if it is not.
 fn visible(request: &Request, tenant: Option<Tenant>) -> Result<Option<Tenant>, EngineError> {
     match tenant {
@@ -412,6 +453,7 @@ fn answer(
         (Commit::Applied { .. }, _) => Ok(Some(Answer {
             tenant: change.tenant().clone(),
             effect,
+            replayed: false,
         })),
         (Commit::Conflict { actual }, Some(expected)) => {
             Err(EngineError::RevisionConflict { expected, actual })

@@ -214,6 +214,11 @@ impl From<EngineError> for Problem {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Store(error) => error.into(),
             EngineError::RevisionConflict { expected, actual } => conflict(expected, actual),
+            EngineError::OtherTenant { actual, .. } => {
+                let mut problem = Self::new(Code::RevisionConflict, error.to_string());
+                problem.0.revision = Some(actual);
+                problem
+            }
             EngineError::OutOfScope { .. } => Self::new(Code::Forbidden, error.to_string()),
             EngineError::NameTaken => Self::new(Code::NameTaken, error.to_string()),
             EngineError::IdTaken => Self::new(

@@ -153,6 +153,7 @@ impl Import {
             command: Command::Apply(wanted),
             context,
             if_revision,
+            if_id: None,
             scope: self.call.principal.scope.clone(),
             key,
             dry_run: self.dry_run,
@@ -178,10 +179,10 @@ impl Import {
             problem: None,
         };
         match done {
-            Ok(Answer { tenant, effect }) => {
-                result.id = Some(tenant.id);
-                result.effect = Some(effect_word(effect));
-                result.revision = Some(tenant.revision);
+            Ok(answer) => {
+                result.id = Some(answer.tenant.id);
+                result.effect = Some(effect_word(&answer));
+                result.revision = Some(answer.tenant.revision);
             }
             Err(problem) => result.problem = Some(self.call.signed(problem)),
         }
