@@ -51,6 +51,7 @@ pub(crate) async fn keep(file: &Path) -> Result<(), Box<dyn Error>> {
                 request_id: Uuid::now_v7(),
                 message: Message::none(),
             },
+            if_id: None,                // whoever has the name
             if_revision: None,          // whatever revision it is at
             scope: Selector::default(), // all tenants are there for whoever asks
             key: None,                  // an idempotency key, if the client gave one
