@@ -355,7 +355,7 @@ fn on_a_terminal(project: &Project, arguments: &[&str], typed: &str) -> (i32, St
 }
 
 #[test]
-fn p1_a_deletion_asks_for_the_name_on_a_terminal() {
+fn a_deletion_asks_for_the_name_on_a_terminal() {
     let (project, _server, url) = serving();
     let apply = ["apply", "-f", "-", "--server", &url];
     project.run_with(&apply, MANIFEST).with(0);

@@ -31,7 +31,7 @@ fn worked_on() -> (Project, Background, String) {
 }
 
 #[test]
-fn p6_drift_is_shown_waived_and_accepted() {
+fn drift_is_shown_waived_and_accepted() {
     let (project, mut server, url) = worked_on();
     let run = |arguments: &[&str]| project.run(&[arguments, &["--server", &url]].concat());
     let table = run(&["drift"]).with(0);
