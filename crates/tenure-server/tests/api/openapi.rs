@@ -213,7 +213,7 @@ async fn many_and_tokens(notes: &mut Notes<'_>) {
 
 /// The answers to workers, which need a configuration: written by hand, and judged by their schemas.
 fn work(notes: &mut Notes<'_>) {
-    let tenant = "tnt_01m83sbc007000000000000001";
+    let tenant = "tnt_01m83sbc00e008000000000001";
     let request = json!({"contract": "tenure.provisioner/v1", "operation": "apply",
         "operation_id": format!("{tenant}/1/1/apply"), "generation": 1, "fence": 1, "running": true,
         "tenant": {"id": tenant, "name": "acme", "class": "default"}, "desired": {"plan": "gold"}});
