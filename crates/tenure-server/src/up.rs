@@ -4,6 +4,7 @@
 //! where all is as it should be.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,6 +71,7 @@ pub async fn up(up: Up) -> anyhow::Result<()> {
     done
 }
 
+/// Applies the manifest and follows its tenants; ends only if that is all that was asked for.
 async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Result<()> {
     let address = service.address();
     tell(format_args!("the API listens on http://{address}"));
@@ -82,8 +84,7 @@ async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Resul
             tell(format_args!(
                 "{error:#}\nserving what is there; Ctrl-C stops"
             ));
-            service.asked_to_stop().await;
-            return Ok(());
+            return pending().await;
         }
     };
     tell(summary(&applied, false));
@@ -104,8 +105,7 @@ async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Resul
         return watch.verdict(up.timeout);
     }
     tell(next_steps(&tenants, address));
-    service.asked_to_stop().await;
-    Ok(())
+    pending().await
 }
 
 /// What to try next, with a tenant that is there.
