@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cli::{
     Bar, Client, Exit, Failed, Format, apply, is_watched, one_line, print_summaries, summary, tell,
+    told_as_logged,
 };
 use crate::config::{self, Config, LogFormat, Sources};
 use crate::manifest::Manifest;
@@ -57,17 +58,22 @@ pub async fn up(up: Up) -> anyhow::Result<()> {
     // People read this; what they are told otherwise is no JSON either.
     let json = config.telemetry.log_format == LogFormat::Json;
     let traces = telemetry::log(up.log, json, config.telemetry.otlp_endpoint.as_deref())?;
-    let manifest = Manifest::read(&up.folder)?;
-    manifest.check_classes(&config.classes.keys().cloned().collect())?;
-    let service = Service::start(&config).await?;
-    let done = tokio::select! {
-        done = bring(&service, &up, &manifest) => done,
-        () = service.asked_to_stop() => Ok(()),
-    };
-    service.stop().await;
+    let done = serve(&config, &up).await;
     if let Some(traces) = traces {
         traces.finish().await;
     }
+    told_as_logged(done, json)
+}
+
+async fn serve(config: &Config, up: &Up) -> anyhow::Result<()> {
+    let manifest = Manifest::read(&up.folder)?;
+    manifest.check_classes(&config.classes.keys().cloned().collect())?;
+    let service = Service::start(config).await?;
+    let done = tokio::select! {
+        done = bring(&service, up, &manifest) => done,
+        () = service.asked_to_stop() => Ok(()),
+    };
+    service.stop().await;
     done
 }
 

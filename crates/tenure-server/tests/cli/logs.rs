@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::metrics::ask;
-use crate::support::{Background, Project, tenure};
+use crate::support::{Background, Ended, Project, tenure};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -179,4 +179,42 @@ fn each_operation_that_ends_is_a_line_and_so_is_a_breaker_that_turns() {
         !said.join("\n").contains("a word of the target"),
         "{said:#?}"
     );
+}
+
+#[test]
+fn an_error_that_ends_a_server_is_told_in_the_format_of_its_log() {
+    let project = Project::small();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = project.run(&["serve", "--listen", &address]).with(1);
+    let lines: Vec<Value> = ended.err.lines().map(parsed).collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["level"], "error");
+    let why = format!("can't listen on {address}");
+    assert!(
+        last["message"].as_str().unwrap().starts_with(&why),
+        "{last}"
+    );
+
+    let config = project.read("tenure.toml");
+    let log_format = |format: &str| {
+        let telemetry = format!("[telemetry]\nlog_format = '{format}'\n");
+        project.write("tenure.toml", &format!("{config}{telemetry}"));
+    };
+    log_format("text");
+    let ended = project.run(&["serve", "--listen", &address]).with(1);
+    ended.saying(&[&format!("error: {why}")]);
+    log_format("json");
+    let manifest = "name: acme\nclass: shared\ndesired: {plan: gold}\n";
+    project.write("tenants.yaml", manifest);
+    let ended = project.run(&["up", ".", "--listen", &address]).with(1);
+    let last = parsed(ended.err.lines().last().unwrap());
+    assert!(
+        last["message"].as_str().unwrap().starts_with(&why),
+        "{last}"
+    );
+    // Nothing is silent: who wants no log is told as by any command.
+    let mut quiet = tenure(project.path(), &["serve", "--listen", &address]);
+    let ended: Ended = quiet.env("TENURE_LOG", "off").output().unwrap().into();
+    ended.with(1).saying(&[&format!("error: {why}")]);
 }
