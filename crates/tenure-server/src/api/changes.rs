@@ -123,7 +123,7 @@ impl Tail {
             let store = self.api.engine().store();
             let read = store.changes(Some(&after), self.limit);
             let page = self.api.read(deadline, read).await?;
-            let over = Instant::now() >= until || self.api.is_draining();
+            let over = Instant::now() >= until || self.api.is_stopping();
             if over || !page.lines.is_empty() {
                 return Ok(page);
             }
@@ -131,14 +131,14 @@ impl Tail {
             tokio::select! {
                 _ = pulse.changed() => {}
                 () = sleep_until(until) => {}
-                () = self.api.drained() => {}
+                () = self.api.stopped() => {}
             }
         }
     }
 
     async fn write(self, mut page: Changes, mut output: Output) {
         loop {
-            if !output.send(events(&page)).await || self.api.is_draining() {
+            if !output.send(events(&page)).await || self.api.is_stopping() {
                 return;
             }
             let heartbeat = Instant::now() + HEARTBEAT;

@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 
 use super::access::{Known, Rates, Verifier};
 use super::code::Code;
+use super::health::Lately;
 use super::problem::Problem;
 use super::pulse::Pulse;
 use crate::config::Rate;
@@ -72,6 +73,8 @@ pub struct ApiOptions {
     pub limits: Limits,
     /// What hands out work to workers that ask for it, if any may.
     pub pull: Option<Arc<Pull>>,
+    /// Cancelled when the server is about to stop: it says so, and serves on.
+    pub drain: CancellationToken,
     /// Cancelled when the server stops: what waits for something to happen waits no longer.
     pub stop: CancellationToken,
     /// The time of every change.
@@ -94,6 +97,7 @@ impl Default for ApiOptions {
             classes: BTreeSet::new(),
             limits: Limits::default(),
             pull: None,
+            drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
@@ -118,6 +122,7 @@ pub struct ApiState {
     places: Arc<Semaphore>,
     finishing: CancellationToken,
     exposition: Arc<Exposition>,
+    lately: Arc<Lately>,
 }
 
 impl ApiState {
@@ -134,6 +139,7 @@ impl ApiState {
             places: Arc::new(Semaphore::new(PLACES)),
             finishing: CancellationToken::new(),
             exposition: Arc::default(),
+            lately: Arc::default(),
         }
     }
 
@@ -147,6 +153,11 @@ impl ApiState {
     /// What answers for the metrics.
     pub(crate) fn exposition(&self) -> &Exposition {
         &self.exposition
+    }
+
+    /// What the store said of itself.
+    pub(super) fn lately(&self) -> &Lately {
+        &self.lately
     }
 
     /// What is remembered of tokens.
@@ -184,12 +195,17 @@ impl ApiState {
     }
 
     /// Returns when the server stops.
-    pub(crate) async fn drained(&self) {
+    pub(crate) async fn stopped(&self) {
         self.options.stop.cancelled().await;
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.options.stop.is_cancelled()
+    }
+
+    /// Whether the server stops, or is about to.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.options.drain.is_cancelled() || self.is_stopping()
     }
 
     pub(crate) fn options(&self) -> &ApiOptions {
@@ -278,14 +294,7 @@ impl ApiState {
         F: Future<Output = Result<T, E>> + Send,
     {
         let _permit = self.admit()?;
-        match timeout_at(deadline, work).await {
-            Ok(done) => done.map_err(Into::into),
-            Err(_elapsed) => Err(Problem::new(
-                Code::DeadlineExceeded,
-                "the store did not answer within the request's deadline; try again later, \
-                 or ask for a smaller page",
-            )),
-        }
+        in_time(deadline, work).await?.map_err(Into::into)
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
@@ -293,6 +302,24 @@ impl ApiState {
             .try_acquire_owned()
             .map_err(|_| overloaded())
     }
+}
+
+/// Waits for the store, but not beyond the deadline.
+///
+/// # Errors
+///
+/// [`Code::DeadlineExceeded`].
+pub(super) async fn in_time<T: Send>(
+    deadline: Instant,
+    work: impl Future<Output = T> + Send,
+) -> Result<T, Problem> {
+    timeout_at(deadline, work).await.map_err(|_elapsed| {
+        Problem::new(
+            Code::DeadlineExceeded,
+            "the store did not answer within the request's deadline; try again later, \
+             or ask for a smaller page",
+        )
+    })
 }
 
 fn overloaded() -> Problem {

@@ -72,7 +72,7 @@ impl Output {
 
 /// An answer of 200 with a body of this type, which `write` writes.
 ///
-/// The server waits for `write` when it stops: it must end soon once [`ApiState::drained`].
+/// The server waits for `write` when it stops: it must end soon once [`ApiState::stopped`].
 pub(super) fn answer<F, Fut>(
     api: &ApiState,
     place: Place,

@@ -104,7 +104,7 @@ pub(super) async fn claim(
             api.write(deadline, work).await?
         };
         let left = end.saturating_duration_since(Instant::now());
-        if !jobs.is_empty() || left.is_zero() || api.is_draining() {
+        if !jobs.is_empty() || left.is_zero() || api.is_stopping() {
             let items = jobs.into_iter().map(|job| Item {
                 lease: ItemLease {
                     tenant: job.lease.tenant,
@@ -121,7 +121,7 @@ pub(super) async fn claim(
         let hint = store.idle(&caller.classes, left.min(LOOK_INTERVAL));
         tokio::select! {
             () = hint => {}
-            () = api.drained() => {}
+            () = api.stopped() => {}
         }
     }
 }

@@ -56,6 +56,7 @@ pub(crate) use self::apply::{apply, summary};
 pub(crate) use self::args::Format;
 pub(crate) use self::client::Client;
 pub(crate) use self::error::{Exit, Failed};
+pub(crate) use self::logs::told_as_logged;
 pub(crate) use self::output::{is_watched, one_line, tell};
 pub(crate) use self::progress::Bar;
 pub(crate) use self::store::{make_room, redacted};

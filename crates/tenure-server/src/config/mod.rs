@@ -60,6 +60,12 @@ pub const STORE: &str = "sqlite:.tenure/tenure.db";
 pub const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7310);
 
+/// How long load balancers have to see that a server stops, if nothing is said.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
+
+/// The longest that they can have: an hour.
+const DRAIN_DELAY_MAX: u64 = 60 * 60;
+
 /// The longest time that a class can give to one operation: a day.
 const SECONDS_MAX: u64 = 24 * 60 * 60;
 
@@ -82,6 +88,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Whether changes of a tenant must say which revision they saw.
     pub require_if_match: bool,
+    /// How long the server serves on after SIGTERM, while it says that it stops.
+    pub drain_delay: Duration,
     /// TLS, if this server ends it.
     pub tls: Option<Tls>,
     /// Who may come in.
@@ -105,6 +113,7 @@ impl fmt::Debug for Config {
             .field("concurrency", &self.concurrency)
             .field("behind_proxy", &self.behind_proxy)
             .field("require_if_match", &self.require_if_match)
+            .field("drain_delay", &self.drain_delay)
             .field("tls", &self.tls)
             .field("auth", &self.auth)
             .field("limits", &self.limits)
@@ -229,6 +238,7 @@ struct Written {
     concurrency: Option<usize>,
     behind_proxy: Option<bool>,
     require_if_match: Option<bool>,
+    drain_delay_seconds: Option<u64>,
     tls: Option<FileTls>,
     #[serde(default)]
     auth: FileAuth,
@@ -275,6 +285,7 @@ impl Default for Config {
             concurrency: 8,
             behind_proxy: false,
             require_if_match: false,
+            drain_delay: DRAIN_DELAY,
             tls: None,
             auth: Auth::default(),
             limits: Limits::default(),
@@ -351,6 +362,8 @@ impl Config {
         }
         config.behind_proxy = file.behind_proxy.unwrap_or(false);
         config.require_if_match = file.require_if_match.unwrap_or(false);
+        let delay = drain_delay(file.drain_delay_seconds);
+        config.drain_delay = noted(&mut wrong, delay).unwrap_or_default();
         let mut under = |table: &str, broken: Broken| wrong.push(broken.under(table));
         match file.tls.map(|tls| tls.check(folder)).transpose() {
             Ok(tls) => config.tls = tls,
@@ -393,6 +406,18 @@ impl Config {
         }
     }
 }
+
+fn drain_delay(given: Option<u64>) -> Result<Duration, Broken> {
+    match given {
+        None => Ok(DRAIN_DELAY),
+        Some(delay @ 0..=DRAIN_DELAY_MAX) => Ok(Duration::from_secs(delay)),
+        Some(_) => Err(broken(
+            "drain_delay_seconds",
+            format!("must be 0 to {DRAIN_DELAY_MAX}"),
+        )),
+    }
+}
+
 fn seconds(key: &str, given: Option<u64>, default: Duration) -> Result<Duration, Broken> {
     match given {
         None => Ok(default),

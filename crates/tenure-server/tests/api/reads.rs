@@ -246,6 +246,7 @@ async fn a_server_without_a_schema_says_what_to_run() {
     server.get("/livez").await.expect(200);
     let reply = server.get("/readyz").await.refused(503, "store_not_ready");
     assert_eq!(reply.body["readiness"], "not_migrated");
+    assert_eq!(reply.body["draining"], false);
     for reply in [reply, server.get("/v1/tenants").await] {
         let reply = reply.refused(503, "store_not_ready");
         assert!(

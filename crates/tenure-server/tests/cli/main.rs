@@ -20,6 +20,7 @@ mod looking;
 mod manifests;
 mod metrics;
 mod pull;
+mod stopping;
 mod support;
 mod tokens;
 mod traces;

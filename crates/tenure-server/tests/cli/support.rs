@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// Far more than anything here takes, on a busy machine too.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
+/// How long a server serves on after SIGTERM.
+pub(crate) const DRAIN_DELAY: &str = "TENURE_DRAIN_DELAY_SECONDS";
+
 /// The program, in an environment of which only `PATH` comes from the test's own.
 pub(crate) fn tenure(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
@@ -213,6 +216,10 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start(mut command: Command) -> Self {
+        // No load balancer needs to see that it stops, but where a test is about that.
+        if !command.get_envs().any(|(name, _)| name == DRAIN_DELAY) {
+            command.env(DRAIN_DELAY, "0");
+        }
         let mut child = command
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
@@ -267,11 +274,31 @@ impl Background {
         Pid::from_child(&self.child)
     }
 
-    /// Asks it to end, and waits until it has.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
-        kill_process(self.id(), Signal::TERM).unwrap();
+    /// Waits until it says this; the line.
+    #[track_caller]
+    pub(crate) fn until(&mut self, words: &str) -> String {
+        while let Some(line) = self.line() {
+            if line.contains(words) {
+                return line;
+            }
+        }
+        panic!("it ended: {:#?}", self.said)
+    }
+
+    /// Waits until it has ended; how.
+    pub(crate) fn end(&mut self) -> ExitStatus {
         while self.line().is_some() {}
         self.child.wait().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.end()
     }
 }
 

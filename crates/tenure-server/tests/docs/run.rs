@@ -91,6 +91,7 @@ pub(crate) fn page(path: &Path) -> Result<(), String> {
         .env("LC_ALL", "C.UTF-8")
         .env("TENURE_SERVER", format!("http://127.0.0.1:{port}"))
         .env("TENURE_LISTEN", format!("127.0.0.1:{port}"))
+        .env("TENURE_DRAIN_DELAY_SECONDS", "0")
         .stdin(Stdio::null());
     if let Some(cluster) = &cluster {
         let as_user = |user: &str, database: &str| {

@@ -17,6 +17,7 @@ mod secret;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, header};
@@ -36,6 +37,9 @@ pub(crate) use known::Known;
 pub(crate) use rate::Rates;
 pub use rules::{Permission, RULES, Rule, reference};
 pub(crate) use secret::Secret;
+
+/// How long who watches the server waits for the store to say who they are, if that is known from before.
+const WATCHES_WAIT: Duration = Duration::from_secs(2);
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -78,6 +82,8 @@ struct Asked {
     shown: Shown,
     actor: Result<Actor, Problem>,
     open: bool,
+    /// Whether it is this server itself that is asked about.
+    watches: bool,
 }
 
 /// What `Authorization` shows.
@@ -110,6 +116,7 @@ pub(super) async fn enter(
         shown: shown(request.headers()),
         actor: headers::actor(request.headers()),
         open: in_process || !api.options().auth_required,
+        watches: path == "/metrics",
     };
     match admitted(&api, asked).await {
         Ok(principal) => {
@@ -169,7 +176,7 @@ async fn admitted(api: &ApiState, asked: Asked) -> Result<Principal, Turned> {
         Shown::Nothing if asked.open => anyone(asked.actor)?,
         Shown::Nothing => return Err(unknown("missing")),
         Shown::Other => return Err(unknown("malformed")),
-        Shown::Bearer(text) => bearer(api, text).await?,
+        Shown::Bearer(text) => bearer(api, text, asked.watches).await?,
     };
     let permission = asked.permission;
     if permission == Permission::Work && principal.anonymous {
@@ -242,10 +249,10 @@ fn anyone(actor: Result<Actor, Problem>) -> Result<Principal, Turned> {
     })
 }
 
-async fn bearer(api: &ApiState, text: &str) -> Result<Principal, Turned> {
+async fn bearer(api: &ApiState, text: &str, watches: bool) -> Result<Principal, Turned> {
     if text.starts_with(secret::PREFIX) {
         let hash = secret::hash_of(text).ok_or_else(|| unknown("malformed"))?;
-        return token(api, hash).await;
+        return token(api, hash, watches).await;
     }
     let pull = api.options().pull.as_ref();
     if let Some(worker) = pull.and_then(|pull| pull.caller(text)) {
@@ -279,21 +286,11 @@ async fn bearer(api: &ApiState, text: &str) -> Result<Principal, Turned> {
 }
 
 /// The bearer of one of our tokens.
-async fn token(api: &ApiState, hash: Hash) -> Result<Principal, Turned> {
+async fn token(api: &ApiState, hash: Hash, watches: bool) -> Result<Principal, Turned> {
     let known = api.known();
     let token = match known.find(&hash) {
         Ok(token) => token,
-        Err(ended) => {
-            let asked = (ended, Instant::now());
-            let deadline = asked.1 + api.options().limits.request;
-            let found = api
-                .read(deadline, api.engine().store().token_of(&hash))
-                .await;
-            let found = found.map_err(|problem| Turned("store", problem))?;
-            let token = Arc::new(found.ok_or_else(|| unknown("unknown"))?);
-            known.remember(hash, &token, asked);
-            token
-        }
+        Err(ended) => looked_up(api, hash, ended, watches).await?,
     };
     let now = api.options().clock.now();
     if !is_its(&token, &hash) || !token.admits(&hash, now) {
@@ -320,6 +317,35 @@ async fn token(api: &ApiState, hash: Hash) -> Result<Principal, Turned> {
     })
 }
 
+/// The token with this hash, as the store has it; for who only watches, as it was known before if the
+/// store can't be asked, and in a time that a scrape has.
+async fn looked_up(
+    api: &ApiState,
+    hash: Hash,
+    ended: u64,
+    watches: bool,
+) -> Result<Arc<Token>, Turned> {
+    let known = api.known();
+    let in_outage = || watches.then(|| known.find_in_outage(&hash)).flatten();
+    let asked = (ended, Instant::now());
+    let limit = api.options().limits.request;
+    let limit = in_outage().map_or(limit, |_| limit.min(WATCHES_WAIT));
+    let ask = api.engine().store().token_of(&hash);
+    match api.read(asked.1 + limit, ask).await {
+        Ok(Some(token)) => {
+            let token = Arc::new(token);
+            known.remember(hash, &token, asked);
+            Ok(token)
+        }
+        Ok(None) => {
+            known.drop(&hash);
+            Err(unknown("unknown"))
+        }
+        // It may have been revoked here meanwhile; then it is not known any more.
+        Err(problem) => in_outage().ok_or(Turned("store", problem)),
+    }
+}
+
 /// Whether the hash is a token's. How long it takes tells nothing.
 fn is_its(token: &Token, hash: &Hash) -> bool {
     let current = token.hash.as_bytes().ct_eq(hash.as_bytes());
@@ -330,7 +356,7 @@ fn is_its(token: &Token, hash: &Hash) -> bool {
 }
 
 /// Notes what was used after a while, or when the server stops.
-fn note_later(api: &ApiState, wait: std::time::Duration) {
+fn note_later(api: &ApiState, wait: Duration) {
     let noting = api.clone();
     api.spawn(async move {
         tokio::select! {

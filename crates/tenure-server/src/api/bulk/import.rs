@@ -85,7 +85,7 @@ impl Import {
         let mut queue = VecDeque::new();
         let lines = text.split(|byte| *byte == b'\n').zip(1..);
         for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
-            if self.api.is_draining() {
+            if self.api.is_stopping() {
                 return output.cut();
             }
             queue.push_back(self.begin(number, line, &mut names));

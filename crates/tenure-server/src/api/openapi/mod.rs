@@ -196,7 +196,10 @@ fn codes(operation: &Operation) -> Vec<Code> {
     if permission(operation) != Permission::Open {
         codes.extend([Code::Unauthorized, Code::Forbidden, Code::RateLimited]);
     }
-    if operation.path.starts_with("/v1") || operation.path == "/readyz" {
+    if operation.path == "/readyz" {
+        codes.extend([Code::DeadlineExceeded, Code::StoreNotReady]);
+    }
+    if operation.path.starts_with("/v1") {
         codes.extend([
             Code::Overloaded,
             Code::DeadlineExceeded,

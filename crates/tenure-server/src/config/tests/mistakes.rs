@@ -38,8 +38,8 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
         (
             "zzz = 1",
             "demo/tenure.toml:1: unknown key zzz; \
-             known are store, store_file, listen, concurrency, behind_proxy, require_if_match, tls, auth, \
-             limits, telemetry, classes, workers",
+             known are store, store_file, listen, concurrency, behind_proxy, require_if_match, \
+             drain_delay_seconds, tls, auth, limits, telemetry, classes, workers",
         ),
     ] {
         assert_eq!(parse(text).unwrap_err(), expected);
@@ -51,6 +51,10 @@ fn a_value_that_breaks_a_rule_is_named() {
     for (text, key) in [
         ("[classes.A]\nexec = ['x']", "classes.A must be"),
         ("concurrency = 0", "concurrency must be 1 to 1000"),
+        (
+            "drain_delay_seconds = 3601",
+            "drain_delay_seconds must be 0 to 3600",
+        ),
         (
             "listen = 'nowhere'",
             "tenure.toml:1: listen must be an IP address and a port",
