@@ -23,7 +23,7 @@ pub enum OpenError {
     #[error(transparent)]
     Sqlite(#[from] tenure_sqlite::OpenError),
     /// The PostgreSQL database can't be migrated.
-    #[error("the database can't be migrated: {0}")]
+    #[error("the database can't be migrated")]
     Migrate(#[from] MigrateError),
     /// A role was named for a store that has none.
     #[error("a SQLite file has no roles; leave --app-role out")]
@@ -32,7 +32,7 @@ pub enum OpenError {
     #[error("{0}")]
     NotReady(Readiness),
     /// The thread that opened it died.
-    #[error("opening the store failed: {0}")]
+    #[error("opening the store failed")]
     Crashed(#[from] JoinError),
 }
 
@@ -66,6 +66,30 @@ fn place(url: &str) -> Result<Place<'_>, OpenError> {
         )),
         path => Ok(Place::File(PathBuf::from(path))),
     }
+}
+
+/// Whether a URL can be one of a store, as far as can be said without going there.
+///
+/// # Errors
+///
+/// What it must be, after "must". Nothing of the URL is said: it may hold a password.
+pub(crate) fn check(url: &str) -> Result<(), String> {
+    let checked = place(url).and_then(|place| match place {
+        Place::File(_) => Ok(()),
+        // It connects when it is first used, and not before.
+        Place::Server(url) => {
+            drop(PostgresStore::connect(
+                url,
+                tenure_postgres::Options::default(),
+            )?);
+            Ok(())
+        }
+    });
+    checked.map_err(|error| match error {
+        OpenError::Url(rule) => rule.to_owned(),
+        OpenError::Postgres(invalid) => invalid.rule().to_owned(),
+        other => other.to_string(),
+    })
 }
 
 /// Opens the store that a URL names: `sqlite:PATH`, or `postgres://user@host/database`.
