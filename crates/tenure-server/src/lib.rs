@@ -26,3 +26,4 @@ pub mod server;
 pub mod service;
 pub mod telemetry;
 pub mod up;
+mod yaml;
