@@ -8,6 +8,7 @@ use tenure::{Engine, Readiness, Store};
 
 use super::args::Global;
 use super::error::{Exit, Failed};
+use super::output::tell;
 use crate::api::{self, ApiOptions, ApiState};
 use crate::config::{Config, Environment, Sources};
 use crate::open;
@@ -31,6 +32,14 @@ pub(super) fn store_url(global: &Global, command: &str) -> anyhow::Result<String
 
 fn environment() -> anyhow::Result<Environment> {
     Environment::of_process().context("this process has no working folder")
+}
+
+/// Warns of variables that nothing reads: what they were meant to say does not count.
+pub(super) fn warn_of_misspelt() -> anyhow::Result<()> {
+    for wrong in environment()?.misspelt() {
+        tell(format_args!("warning: {wrong}"));
+    }
+    Ok(())
 }
 
 /// What a configuration is read from: the file that is named, or else the one of the environment or

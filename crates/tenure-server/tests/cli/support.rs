@@ -59,7 +59,6 @@ impl Ended {
         self
     }
 
-    /// How many lines of data there were.
     /// The lines in order of the alphabet: tenants that were applied together come in any.
     pub(crate) fn sorted(&self) -> Vec<&str> {
         let mut lines: Vec<&str> = self.out.lines().collect();
@@ -67,6 +66,7 @@ impl Ended {
         lines
     }
 
+    /// How many lines of data there were.
     pub(crate) fn lines(&self) -> usize {
         self.out.lines().count()
     }
@@ -255,6 +255,12 @@ impl Background {
             }
         }
         panic!("it ended: {:#?}", self.said)
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        while self.line().is_some() {}
+        self.child.wait().unwrap()
     }
 
     /// `kill -9`.
