@@ -12,6 +12,9 @@ use super::tenants::WHOLE_PAGE;
 use crate::api::tenants::wire::TenantPage;
 use crate::config::nearest;
 
+/// Where to look for a tenant.
+const ALL: &str = "`tenure list --include-deleted` lists all there are and were";
+
 /// What was refused: the path of the request, and what the API says of it.
 pub(super) struct Refused<'a> {
     pub(super) path: &'a str,
@@ -82,19 +85,15 @@ pub(super) async fn with_near(client: &Client, error: anyhow::Error) -> anyhow::
     let Some(name) = missing_in(&error) else {
         return error;
     };
-    let help = match near(client, name).await {
-        // Why it can't be asked is beside the point.
-        Err(_) | Ok(None) => {
-            "; `tenure list --include-deleted` lists all there are and were".into()
-        }
-        Ok(Some(help)) => help,
-    };
+    let help = near(client, name).await;
+    // Why it can't be asked is beside the point.
+    let help = help.unwrap_or_else(|_| format!("; {ALL}"));
     let exit = exit_of(&error);
     anyhow!(Failed::new(exit, format!("{error:#}{help}")))
 }
 
 /// Looks once among those that begin like the name.
-async fn near(client: &Client, name: &TenantName) -> anyhow::Result<Option<String>> {
+async fn near(client: &Client, name: &TenantName) -> anyhow::Result<String> {
     let whole = name.as_str();
     let prefix = whole.get(..whole.len().div_ceil(2)).unwrap_or(whole);
     let call = Call::get("/v1/tenants")
@@ -109,13 +108,15 @@ async fn near(client: &Client, name: &TenantName) -> anyhow::Result<Option<Strin
         .partition(|tenant| tenant.state == tenure::State::Deleted);
     if let Some(gone) = gone.iter().find(|tenant| tenant.name == *name) {
         let id = gone.id;
-        return Ok(Some(format!(
+        return Ok(format!(
             "; it was deleted: `tenure get {id}` and `tenure history {id}` show what it was"
-        )));
+        ));
     }
     let names: Vec<&str> = living.iter().map(|tenant| tenant.name.as_str()).collect();
-    let near = nearest(whole, &names);
-    Ok(near.map(|near| format!("; did you mean {near}? `tenure list` lists them")))
+    Ok(match nearest(whole, &names) {
+        Some(near) => format!("; did you mean {near}? {ALL}"),
+        None => format!("; {ALL}"),
+    })
 }
 
 /// The deleted tenant of a name, the latest if there were several.

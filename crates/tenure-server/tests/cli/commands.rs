@@ -109,6 +109,8 @@ fn p3_a_life_is_told_by_its_history_and_survives_the_server() {
         .to_owned();
     run(&["delete", "acme", "--yes"]).with(0);
     run(&["wait", "acme", "--for=deleted"]).with(0);
+    // It is no less deleted for who asks later.
+    run(&["wait", "acme", "--for=deleted", "--timeout", "0"]).with(0);
     run(&["get", "acme"])
         .with(3)
         .saying(&["there is no tenant acme", "it was deleted"]);
@@ -383,7 +385,7 @@ fn p1_a_deletion_asks_for_the_name_on_a_terminal() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("Type acme to go on"), "{said}");
     project.run(&["wait", "acme", "--server", &url]).with(0);
-    let (code, said) = on_a_terminal(&project, &delete, "acme\n");
+    let (code, said) = on_a_terminal(&project, &by_id, "acme\n");
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("acme changed: deleting"), "{said}");
 }

@@ -151,7 +151,7 @@ fn check_finds_every_mistake_in_what_the_configuration_names() {
          [classes.b]\nhttp = 'https://p.example'\nsigning_secret_file = 'signing'\n\
          [classes.c]\nhttp = 'https://p.example'\nca_file = 'ca.pem'\n",
     );
-    project.run(&check).with(1).saying(&[
+    let lines = [
         "a server can't use this configuration",
         "tenure.toml:1: 0.0.0.0:1 can be reached from other machines",
         "tenure.toml:3: tls.cert_file: can't read",
@@ -159,7 +159,10 @@ fn check_finds_every_mistake_in_what_the_configuration_names() {
         "tenure.toml:11: classes.a.exec: there is no program",
         "tenure.toml:14: the class b: can't read signing_secret_file",
         "tenure.toml:17: the class c: ca_file",
-    ]);
+    ];
+    let ended = project.run(&check).with(1).saying(&lines);
+    let places = lines.map(|line| ended.err.find(line));
+    assert!(places.is_sorted(), "{}", ended.err);
     let missing = ["config", "check", "--config", "none.toml"];
     project
         .run(&missing)
