@@ -1,7 +1,7 @@
 //! From a URL to a store: the one place where adapters are named.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tenure::{Invalid, Readiness, Store, Upkeep};
@@ -28,6 +28,12 @@ pub enum OpenError {
     /// A role was named for a store that has none.
     #[error("a SQLite file has no roles; leave --app-role out")]
     NoRoles,
+    /// A database has tools of its own for that.
+    #[error("a PostgreSQL database is backed up with its own tools, such as pg_dump")]
+    NotEmbedded,
+    /// The copy could not be made.
+    #[error("the backup failed")]
+    Backup(#[from] tenure::StoreError),
     /// The schema can't be brought to what this program needs.
     #[error("{0}")]
     NotReady(Readiness),
@@ -113,6 +119,22 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
 async fn open_file(path: PathBuf) -> Result<SqliteStore, OpenError> {
     let options = tenure_sqlite::Options::default();
     Ok(spawn_blocking(move || SqliteStore::open(path, options)).await??)
+}
+
+/// Copies the SQLite file that a URL names into another: whole, on the disk, with a feed of its own.
+/// A file that is there is written over.
+///
+/// # Errors
+///
+/// [`OpenError`] says what to do; then there is no copy.
+pub async fn backup(url: &str, to: &Path) -> Result<(), OpenError> {
+    let Place::File(path) = place(url)? else {
+        return Err(OpenError::NotEmbedded);
+    };
+    let store = open_file(path).await?;
+    let done = store.backup(to).await;
+    store.close().await;
+    Ok(done?)
 }
 
 /// What a migration did.

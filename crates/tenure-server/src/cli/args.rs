@@ -194,6 +194,8 @@ pub(super) enum Command {
     Migrate(Migrate),
     /// Copy a fleet with its whole history from one store to another.
     Copy(Copy),
+    /// Copy an embedded store, whole, into a file. A server that has it open must be stopped meanwhile.
+    Backup(Backup),
     /// Check all that a store holds against its history, its own rules and the configuration.
     Doctor(Doctor),
     /// Keep servers under names, and choose the one that commands go to.
@@ -320,6 +322,13 @@ pub(super) struct Copy {
     /// The store to copy to: empty, or left by a copy that was interrupted.
     #[arg(long, value_name = "URL")]
     pub(super) to: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// The file to write, which must not be there yet.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

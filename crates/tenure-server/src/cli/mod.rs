@@ -10,6 +10,7 @@ mod admin;
 mod apply;
 mod args;
 mod asks;
+mod backup;
 mod bulk;
 mod client;
 mod config;
@@ -129,6 +130,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Migrate(args) => admin::migrate(&global, &args).await,
         Command::Copy(args) => copy::run(&args).await,
+        Command::Backup(args) => backup::run(&global, &args).await,
         Command::Doctor(args) => doctor::run(&global, &args).await,
         Command::Provisioner(Provisioner::Test(args)) => {
             provisioner::test(args, global.output).await
@@ -180,6 +182,7 @@ const fn says_one_thing(command: &Command) -> bool {
             | Command::Up(_)
             | Command::Migrate(_)
             | Command::Copy(_)
+            | Command::Backup(_)
             | Command::Completions { .. }
             | Command::Man { .. }
             | Command::Context(Use { .. } | Set { .. } | Delete { .. })
@@ -231,6 +234,7 @@ async fn asked(client: &Client, command: Command, format: Format) -> anyhow::Res
         | Command::Up(_)
         | Command::Migrate(_)
         | Command::Copy(_)
+        | Command::Backup(_)
         | Command::Doctor(_)
         | Command::Completions { .. }
         | Command::Man { .. }

@@ -82,16 +82,21 @@ pub(crate) fn redacted(url: &str) -> String {
     }
 }
 
-/// Opens a store that is there: a misspelt path must not become a new, empty store.
-pub(super) async fn open_existing(url: &str) -> anyhow::Result<Arc<dyn Store>> {
-    if let Some(file) = file_of(url)
-        && !file.exists()
-    {
-        return Err(anyhow!(
+/// Refuses an embedded store whose file is not there: a misspelt path must not become a new, empty
+/// store.
+pub(super) fn is_there(url: &str) -> anyhow::Result<()> {
+    match file_of(url) {
+        Some(file) if !file.exists() => Err(anyhow!(
             "there is no database {}; check the path, or make one with `tenure migrate --store {url}`",
             file.display()
-        ));
+        )),
+        _ => Ok(()),
     }
+}
+
+/// Opens a store that is there.
+pub(super) async fn open_existing(url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    is_there(url)?;
     let store = open::open(url).await.context(
         "can't open the store; if a server has it open, ask that server instead: use --server",
     )?;

@@ -152,3 +152,35 @@ fn an_import_of_nothing_is_refused() {
             .saying(&["- holds no tenant"]);
     }
 }
+
+#[test]
+fn a_backup_is_whole_and_written_over_nothing() {
+    let project = Project::small();
+    let store = project.store();
+    project.run(&["migrate", "--store", &store]).with(0);
+    let apply = ["apply", "-f", "-", "--store", &store];
+    project.run_with(&apply, MANIFEST).with(0);
+    let backup = |file: &str, store: &str| project.run(&["backup", file, "--store", store]);
+    backup("copy.db", &store)
+        .with(0)
+        .saying(&["copy.db, whole"]);
+    let doctor = project
+        .run(&["doctor", "--store", "sqlite:copy.db"])
+        .with(0);
+    doctor.saying(&["2 tenants checked, 2 sound"]);
+
+    project.write("mine", "not to be lost");
+    backup("mine", &store)
+        .with(1)
+        .saying(&["mine is there already"]);
+    assert_eq!(project.read("mine"), "not to be lost");
+    backup("new.db", "sqlite:none.db")
+        .with(1)
+        .saying(&["no database none.db"]);
+    backup("new.db", "postgres://u@127.0.0.1:1/db")
+        .with(2)
+        .saying(&["pg_dump"]);
+    for name in ["new.db", "none.db"] {
+        assert!(!project.path().join(name).exists(), "{name}");
+    }
+}
