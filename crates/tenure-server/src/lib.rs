@@ -27,3 +27,4 @@ pub mod service;
 mod signals;
 pub mod telemetry;
 pub mod up;
+mod yaml;

@@ -137,5 +137,5 @@ fn p8_a_tenant_is_explained_on_a_page_or_as_the_api_gives_it() {
     );
     run(&["explain", "none"])
         .with(3)
-        .saying(&["no such tenant"]);
+        .saying(&["there is no tenant none"]);
 }

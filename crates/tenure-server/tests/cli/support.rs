@@ -62,7 +62,6 @@ impl Ended {
         self
     }
 
-    /// How many lines of data there were.
     /// The lines in order of the alphabet: tenants that were applied together come in any.
     pub(crate) fn sorted(&self) -> Vec<&str> {
         let mut lines: Vec<&str> = self.out.lines().collect();
@@ -70,6 +69,7 @@ impl Ended {
         lines
     }
 
+    /// How many lines of data there were.
     pub(crate) fn lines(&self) -> usize {
         self.out.lines().count()
     }
@@ -262,6 +262,12 @@ impl Background {
             }
         }
         panic!("it ended: {:#?}", self.said)
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        while self.line().is_some() {}
+        self.child.wait().unwrap()
     }
 
     /// `kill -9`.
