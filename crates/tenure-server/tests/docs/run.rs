@@ -92,6 +92,8 @@ pub(crate) fn page(path: &Path) -> Result<(), String> {
         .env("TENURE_SERVER", format!("http://127.0.0.1:{port}"))
         .env("TENURE_LISTEN", format!("127.0.0.1:{port}"))
         .env("TENURE_DRAIN_DELAY_SECONDS", "0")
+        // Pages show what people see, who have a terminal.
+        .env("TENURE_TELEMETRY__LOG_FORMAT", "text")
         .stdin(Stdio::null());
     if let Some(cluster) = &cluster {
         let as_user = |user: &str, database: &str| {
