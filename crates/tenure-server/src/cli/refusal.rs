@@ -112,6 +112,9 @@ async fn near(client: &Client, name: &TenantName) -> anyhow::Result<String> {
             "; it was deleted: `tenure get {id}` and `tenure history {id}` show what it was"
         ));
     }
+    if living.iter().any(|tenant| tenant.name == *name) {
+        return Ok("; it is made just now: ask again".to_owned());
+    }
     let names: Vec<&str> = living.iter().map(|tenant| tenant.name.as_str()).collect();
     Ok(match nearest(whole, &names) {
         Some(near) => format!("; did you mean {near}? {ALL}"),
