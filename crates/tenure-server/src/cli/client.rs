@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tenure::{Actor, Revision, TenantRef};
+use tenure::{Actor, Revision, Tenant, TenantId, TenantRef};
 
 use super::context::Target;
 use super::error::{Failed, Passing};
@@ -49,6 +49,7 @@ pub(crate) struct Call {
     query: Vec<(&'static str, String)>,
     body: Option<Content>,
     if_revision: Option<Revision>,
+    if_id: Option<TenantId>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +93,7 @@ impl Call {
             query: Vec::new(),
             body: None,
             if_revision: None,
+            if_id: None,
         }
     }
 
@@ -120,6 +122,13 @@ impl Call {
 
     pub(crate) const fn if_revision(mut self, revision: Option<Revision>) -> Self {
         self.if_revision = revision;
+        self
+    }
+
+    /// Only if the tenant is the one, and at the revision, that was seen: another may have its name.
+    pub(crate) const fn seen(mut self, tenant: &Tenant) -> Self {
+        self.if_revision = Some(tenant.revision);
+        self.if_id = Some(tenant.id);
         self
     }
 
@@ -253,7 +262,11 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         if let Some(revision) = call.if_revision {
-            request = request.header(header::IF_MATCH, format!("\"{revision}\""));
+            let tag = call.if_id.map_or_else(
+                || format!("\"{revision}\""),
+                |id| format!("\"{revision}.{id}\""),
+            );
+            request = request.header(header::IF_MATCH, tag);
         }
         let body = match &call.body {
             None => Bytes::new(),

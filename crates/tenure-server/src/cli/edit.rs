@@ -61,7 +61,7 @@ pub(super) async fn run(client: &Client, args: &Edit, format: Format) -> anyhow:
         let entry = entry(&edited?, &path, &tenant)?;
         is_partial = entry.labels.is_none() || entry.annotations.is_none();
         let call = apply::call(&whole(entry), &args.message, false);
-        let call = call.if_revision(Some(tenant.revision));
+        let call = call.seen(&tenant);
         changed(client, &call, format).await
     };
     let sent = sent.await;
