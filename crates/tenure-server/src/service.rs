@@ -21,6 +21,7 @@ use crate::{cli, oidc, open, runners};
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
+    scheme: &'static str,
     api: ApiState,
     store: Arc<dyn Store>,
     stop: CancellationToken,
@@ -97,6 +98,7 @@ impl Service {
         }
         Ok(Self {
             address,
+            scheme: scheme(config),
             api,
             store,
             stop,
@@ -107,6 +109,11 @@ impl Service {
     /// Where the API listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same as clients write it.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The same API, to be called in this process.
@@ -141,6 +148,15 @@ impl Service {
             () = orderly => {}
             () = signalled() => tracing::warn!("stopped at once, without handing work back"),
         }
+    }
+}
+
+/// What the addresses of the API begin with.
+const fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
     }
 }
 

@@ -28,10 +28,7 @@ pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
         ));
     }
     let service = Service::start(&config).await?;
-    say(format!(
-        "serving on http://{}; Ctrl-C stops",
-        service.address()
-    ));
+    say(format!("serving on {}; Ctrl-C stops", service.url()));
     service.asked_to_stop().await;
     service.stop().await;
     if let Some(traces) = traces {
