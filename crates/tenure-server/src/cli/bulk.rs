@@ -31,6 +31,7 @@ pub(super) async fn export(client: &Client, args: &Export) -> anyhow::Result<()>
     let bar = Bar::shown("exporting", None);
     let Some(path) = &args.file else {
         while let Some(line) = lines.next().await? {
+            client.check_line(&line)?;
             print(&format!("{}\n", String::from_utf8_lossy(&line)))?;
         }
         return Ok(());
@@ -44,6 +45,7 @@ pub(super) async fn export(client: &Client, args: &Export) -> anyhow::Result<()>
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(unwritable)?;
     let mut count = 0;
     while let Some(line) = lines.next().await? {
+        client.check_line(&line)?;
         file.write_all(&line).with_context(unwritable)?;
         file.write_all(b"\n").with_context(unwritable)?;
         count += 1;
@@ -144,6 +146,7 @@ impl Importing<'_> {
         let mut lines = self.client.lines(&call).await?;
         let mut whole = false;
         while let Some(line) = lines.next().await? {
+            self.client.check_line(&line)?;
             let answer = serde_json::from_slice(&line).context(
                 "the server's answer is not what this program expects; use the same version of both",
             )?;

@@ -67,6 +67,8 @@ pub(crate) struct Answer {
 /// What is read of a problem.
 #[derive(Debug, Deserialize)]
 struct Problem {
+    #[serde(default)]
+    status: u16,
     code: String,
     detail: String,
 }
@@ -226,6 +228,26 @@ impl Client {
             )));
         };
         Err(self.judge(status.as_u16(), &headers, &problem))
+    }
+
+    /// Fails with what a line says that stands for all those that were to come.
+    pub(crate) fn check_line(&self, line: &[u8]) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Last {
+            problem: Problem,
+        }
+        // Other lines have other fields before it, if any.
+        if !line.starts_with(b"{\"problem\"") {
+            return Ok(());
+        }
+        let Ok(Last { problem }) = serde_json::from_slice(line) else {
+            return Ok(());
+        };
+        match self.judge(problem.status, &HeaderMap::new(), &problem) {
+            Miss::Final(error) | Miss::Again(error, _) | Miss::Unreached(error) => {
+                Err(error.context("the answer ends before its end"))
+            }
+        }
     }
 
     fn request(&self, call: &Call, key: &str) -> anyhow::Result<Request<Bytes>> {
