@@ -155,7 +155,7 @@ async fn p12_who_waits_for_work_gets_none_after_a_revocation() {
 
 #[tokio::test]
 async fn p12_an_import_ends_with_its_token_and_says_so() {
-    const LINES: u64 = 20_000;
+    const LINES: u64 = 4_000;
     let (server, admin, token) = with_token("operator").await;
     let line = |number| format!("{{\"name\":\"t{number}\",\"desired\":{{}}}}\n");
     let text: String = (0..LINES).map(line).collect();

@@ -77,9 +77,7 @@ impl Strangers {
     /// What was judged to be unknown turned out to be good, or could not be looked for.
     pub(super) fn was_no_try(&self, shown: Shown, now: Instant) {
         if let Some(address) = shown.address {
-            let mut inside = self.inside();
-            let bucket = inside.tries(address, now);
-            bucket.left = TRIES.min(bucket.left + 1);
+            self.inside().tries(address, now).give_back(TRIES);
         }
     }
 
@@ -203,6 +201,10 @@ impl Bucket {
         let may = self.left > 0;
         self.left = self.left.saturating_sub(1);
         may
+    }
+
+    fn give_back(&mut self, most: u32) {
+        self.left = most.min(self.left + 1);
     }
 
     fn is_full(&mut self, most: u32, now: Instant) -> bool {
