@@ -395,3 +395,28 @@ pub(crate) fn shown(who: &TenantRef) -> String {
         TenantRef::Name(name) => name.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::exit_of;
+    use super::*;
+
+    #[test]
+    fn a_line_that_stands_for_all_that_were_to_come_is_an_error() {
+        let client = Client::here(Router::new(), Actor::anonymous());
+        let last = br#"{"problem":{"status":401,"code":"unauthorized","detail":"no more"}}"#;
+        let error = client.check_line(last).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Denied);
+        assert!(
+            format!("{error:#}").contains("no more (unauthorized)"),
+            "{error:#}"
+        );
+        for line in [
+            r#"{"line":1,"problem":{"status":422,"code":"invalid","detail":"x"}}"#,
+            r#"{"name":"a","class":"default","desired":{}}"#,
+            "",
+        ] {
+            assert!(client.check_line(line.as_bytes()).is_ok(), "{line}");
+        }
+    }
+}

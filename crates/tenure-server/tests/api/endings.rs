@@ -47,7 +47,7 @@ async fn follow(server: &Server, token: &str) -> Result<Events, String> {
 }
 
 /// The event that a stream ends with.
-async fn last(mut events: Events) -> Value {
+pub(crate) async fn last(mut events: Events) -> Value {
     loop {
         let (kind, data, _) = events.next().await.expect("it says why it ends");
         if kind == "problem" {
