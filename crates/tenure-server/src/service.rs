@@ -188,3 +188,20 @@ pub(crate) async fn signalled() {
         _ = tokio::signal::ctrl_c() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_tls_says_so_in_its_address() {
+        let mut config = Config::default();
+        assert_eq!(scheme(&config), "http");
+        config.tls = Some(crate::config::Tls {
+            cert_file: "cert.pem".into(),
+            key_file: "key.pem".into(),
+            client_ca_file: None,
+        });
+        assert_eq!(scheme(&config), "https");
+    }
+}

@@ -133,11 +133,13 @@ impl Tail {
                 return Ok(page);
             }
             after = page.next;
-            tokio::select! {
-                _ = pulse.changed() => {}
-                () = sleep_until(until) => {}
-                () = self.pass.due() => {}
-                () = self.api.drained() => {}
+            loop {
+                tokio::select! {
+                    _ = pulse.changed() => break,
+                    () = sleep_until(until) => break,
+                    () = self.api.drained() => break,
+                    () = self.pass.due() => self.pass.check().await?,
+                }
             }
         }
     }
