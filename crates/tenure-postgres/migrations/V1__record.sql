@@ -190,6 +190,8 @@ CREATE TABLE idempotency (
     tenant_id uuid NOT NULL,
     revision bigint NOT NULL,
     expires_at timestamptz NOT NULL,
+    -- Whether the request wrote the revision, or found all as asked.
+    wrote boolean NOT NULL,
     fingerprint bytea NOT NULL,
     scope text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,

@@ -5,6 +5,7 @@ WITH here AS MATERIALIZED (
         m.feed_epoch,
         (SELECT c.system_identifier FROM pg_control_system() AS c) AS system_identifier,
         substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline,
+        (SELECT a.datid::bigint FROM pg_stat_get_activity(pg_backend_pid()) AS a) AS database,
         m.feed_floor_xact,
         m.feed_floor_seq,
         EXISTS (
@@ -18,6 +19,7 @@ SELECT
     here.feed_epoch,
     here.system_identifier,
     here.timeline,
+    here.database,
     here.feed_floor_xact::text,
     here.feed_floor_seq,
     here.kept_back,

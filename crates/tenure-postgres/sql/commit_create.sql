@@ -38,13 +38,13 @@ WITH new AS (
         $30::boolean
     FROM new
 ), remembered AS (
-    INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, expires_at)
+    INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, wrote, expires_at)
     SELECT
-        $26, $27, $28, new.tenant_id, new.revision,
+        $26, $27, $28, new.tenant_id, new.revision, true,
         clock_timestamp() + $29::bigint * interval '1 microsecond'
     FROM new WHERE $27::text IS NOT NULL
     ON CONFLICT ON CONSTRAINT idempotency_pkey DO UPDATE SET
         fingerprint = EXCLUDED.fingerprint, tenant_id = EXCLUDED.tenant_id,
-        revision = EXCLUDED.revision, expires_at = EXCLUDED.expires_at
+        revision = EXCLUDED.revision, wrote = true, expires_at = EXCLUDED.expires_at
 )
 SELECT new.revision FROM new;

@@ -69,12 +69,12 @@ WITH cur AS MATERIALIZED (
         checked_at = CASE WHEN $31 AND $34 THEN clock_timestamp() ELSE w.checked_at END
     FROM upd WHERE w.tenant_id = upd.tenant_id
 ), remembered AS (
-    INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, expires_at)
-    SELECT $35, $36, $37, upd.tenant_id, upd.revision,
+    INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, wrote, expires_at)
+    SELECT $35, $36, $37, upd.tenant_id, upd.revision, true,
         clock_timestamp() + $38::bigint * interval '1 microsecond'
     FROM upd WHERE $36::text IS NOT NULL
     ON CONFLICT ON CONSTRAINT idempotency_pkey DO UPDATE SET
         fingerprint = EXCLUDED.fingerprint, tenant_id = EXCLUDED.tenant_id,
-        revision = EXCLUDED.revision, expires_at = EXCLUDED.expires_at
+        revision = EXCLUDED.revision, wrote = true, expires_at = EXCLUDED.expires_at
 )
 SELECT upd.revision FROM upd;

@@ -45,6 +45,7 @@ SELECT
     w.fence,
     i.tenant_id AS prior_tenant,
     i.revision AS prior_revision,
+    i.wrote AS prior_wrote,
     i.fingerprint AS prior_fingerprint
 FROM (SELECT 1) AS always
 LEFT JOIN tenants AS t ON t.tenant_id = coalesce(

@@ -74,7 +74,7 @@ async fn changes_now(
 }
 
 /// Where the entry begins in a row, behind what is said of the feed.
-const ENTRY: usize = 6;
+const ENTRY: usize = 7;
 
 /// A cursor at the feed's end: behind it is all that is final, before it all that is not.
 pub(crate) async fn end(database: &Database) -> Result<Cursor> {
@@ -89,12 +89,14 @@ pub(crate) async fn end(database: &Database) -> Result<Cursor> {
     Ok(Cursor::feed(epoch, (xid(&mut columns)?, 0)))
 }
 
-/// Which feed this is. A restore gives another cluster, a failover another timeline; either may
-/// hand out again the transaction ids that a reader has seen, so either is another feed.
+/// Which feed this is. A restore gives another cluster, or another database in the same one, and a
+/// failover another timeline; each may hand out again the transaction ids that a reader has seen, or
+/// keeps entries that others never had, so each is another feed.
 fn epoch(columns: &mut Columns<'_>) -> Result<Uuid> {
     let (feed, cluster): (Uuid, i64) = (columns.next()?, columns.next()?);
     let timeline: &str = columns.next()?;
-    let digest = Hash::of(format!("{feed} {cluster} {timeline}").as_bytes());
+    let database: i64 = columns.next()?;
+    let digest = Hash::of(format!("{feed} {cluster} {timeline} {database}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.as_bytes()[..16]);
     Ok(Uuid::from_bytes(bytes))

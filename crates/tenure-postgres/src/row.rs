@@ -244,6 +244,7 @@ pub(crate) fn prior(row: &Row) -> Result<Option<Prior>> {
     Ok(Some(Prior {
         tenant: columns.id()?,
         revision: Revision::new(columns.number()?),
+        wrote: columns.next()?,
         fingerprint: columns.hash()?,
     }))
 }

@@ -71,9 +71,9 @@ impl Tokens for PostgresStore {
         &self,
         name: &ClassName,
         hash: &Hash,
-        previous_until: Timestamp,
+        previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
-        let params: [Param<'_>; 3] = [&name.as_str(), &Sha(*hash), &At(previous_until)];
+        let params: [Param<'_>; 3] = [&name.as_str(), &Sha(*hash), &previous_until.map(At)];
         let call = Call::write("rotate_token", &sql::ROTATE_TOKEN, &params);
         self.database
             .run(call)

@@ -176,8 +176,8 @@ async fn a_live_key_keeps_its_meaning_and_its_line() {
     setup.write(&change).await;
     let statement = "UPDATE idempotency SET revision = 1";
     refused(&setup, "idempotency_key_used", statement).await;
-    let statement = "INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, expires_at) \
-         SELECT 's', 'k', fingerprint, tenant_id, 99, expires_at FROM idempotency";
+    let statement = "INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, wrote, expires_at) \
+         SELECT 's', 'k', fingerprint, tenant_id, 99, wrote, expires_at FROM idempotency";
     refused(&setup, "idempotency_answer", statement).await;
 }
 

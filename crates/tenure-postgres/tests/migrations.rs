@@ -366,3 +366,27 @@ async fn a_feed_of_another_cluster_is_forgotten() {
         .unwrap_err();
     assert!(matches!(error, StoreError::CursorExpired), "{error:?}");
 }
+
+#[tokio::test]
+async fn p10_a_copy_in_the_same_cluster_is_another_feed() {
+    // Of one template: what stands in their tables is the same, as after a dump was restored.
+    let (one, copy) = (Way::Named.place().await, Way::Named.place().await);
+    let identity = "SELECT store_id::text || feed_epoch::text FROM store_meta";
+    let mut identities = Vec::new();
+    for place in [&one, &copy] {
+        let row = place.connect().await.query_one(identity, &[]).await;
+        identities.push(row.unwrap().get::<_, String>(0));
+    }
+    assert_eq!(identities[0], identities[1]);
+    let cursor = one.store(|_| ()).changes_end().await.unwrap();
+    let goes_on = one
+        .store(|_| ())
+        .changes(Some(&cursor), PageSize::MAX)
+        .await;
+    assert!(goes_on.is_ok(), "{goes_on:?}");
+    let error = copy
+        .store(|_| ())
+        .changes(Some(&cursor), PageSize::MAX)
+        .await;
+    assert!(matches!(error, Err(StoreError::CursorExpired)), "{error:?}");
+}

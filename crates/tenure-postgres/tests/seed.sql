@@ -56,8 +56,8 @@ FROM tenants AS t;
 
 INSERT INTO feed (tenant_id, revision) SELECT h.tenant_id, h.revision FROM history AS h;
 
-INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, expires_at)
-SELECT 'user:maria', t.name, t.hash, t.tenant_id, 1, now() + (right(t.name, 1) || ' h')::interval
+INSERT INTO idempotency (scope, key, fingerprint, tenant_id, revision, wrote, expires_at)
+SELECT 'user:maria', t.name, t.hash, t.tenant_id, 1, true, now() + (right(t.name, 1) || ' h')::interval
 FROM tenants AS t;
 
 INSERT INTO tokens (name, role, classes, scope, hash, previous_hash, previous_until, created_at, created_by)

@@ -24,5 +24,7 @@ pub mod reconciler;
 mod runners;
 pub mod server;
 pub mod service;
+mod signals;
 pub mod telemetry;
 pub mod up;
+mod yaml;

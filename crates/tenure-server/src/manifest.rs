@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use tenure::{Annotations, ClassName, Document, Invalid, Labels, TenantName};
 
+use crate::yaml;
+
 /// The name of the manifest in a folder that has a `tenure.toml`.
 pub const FILE_NAME: &str = "tenants.yaml";
 
@@ -51,13 +53,16 @@ pub struct Place {
     pub file: String,
     /// The line, from 1; 0 if it is the file as a whole.
     pub line: u64,
+    /// The column, from 1; 0 if it is the line as a whole.
+    pub column: u64,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => f.write_str(&self.file),
-            line => write!(f, "{}:{line}", self.file),
+        match (self.line, self.column) {
+            (0, _) => f.write_str(&self.file),
+            (line, 0) => write!(f, "{}:{line}", self.file),
+            (line, column) => write!(f, "{}:{line}:{column}", self.file),
         }
     }
 }
@@ -73,7 +78,7 @@ impl fmt::Display for ManifestError {
         for (place, problem) in &self.problems {
             writeln!(f, "{place}: {problem}")?;
         }
-        f.write_str("nothing was sent; correct the manifest and apply it again")
+        f.write_str("nothing was sent; correct the manifest")
     }
 }
 
@@ -166,6 +171,18 @@ impl Manifest {
         }
     }
 
+    /// Refuses a manifest that holds nothing: a wrong file must not pass for one that is applied.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`] if there is no tenant in it.
+    pub fn of_some(self, from: &Path) -> Result<Self, ManifestError> {
+        if self.entries.is_empty() {
+            return Err(ManifestError::one(whole(from), "holds no tenant"));
+        }
+        Ok(self)
+    }
+
     /// Refuses classes that are not known, if it is known which there are.
     ///
     /// # Errors
@@ -202,6 +219,7 @@ fn take(file: &str, written: Written, wrong: &mut ManifestError) -> Option<Entry
     let at = |line: u64| Place {
         file: file.to_owned(),
         line,
+        column: 0,
     };
     let place = at(written.name.referenced.line());
     let before = wrong.problems.len();
@@ -260,6 +278,7 @@ fn whole(path: &Path) -> Place {
     Place {
         file: path.display().to_string(),
         line: 0,
+        column: 0,
     }
 }
 
@@ -270,17 +289,9 @@ fn documents(file: &str, text: &str) -> Result<Vec<Written>, (Place, String)> {
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
-        let line = error.location().map_or(0, |location| location.line());
-        let said = error.without_snippet().to_string();
-        // The line stands in front already.
-        let said = said.split(" at line ").next().unwrap_or(&said).to_owned();
-        (
-            Place {
-                file: file.to_owned(),
-                line,
-            },
-            said,
-        )
+        let ((line, column), said) = yaml::problem(&error);
+        let file = file.to_owned();
+        (Place { file, line, column }, said)
     })
 }
 
@@ -347,8 +358,8 @@ mod tests {
     fn an_unknown_field_is_named_with_its_line() {
         let error =
             parse("name: a\ndesired: {}\n---\nname: b\nlables: {}\ndesired: {}").unwrap_err();
-        assert!(error.starts_with("t.yaml:5: "), "{error}");
-        assert!(error.contains("lables"), "{error}");
+        assert!(error.starts_with("t.yaml:5:1: "), "{error}");
+        assert!(error.contains("did you mean labels?"), "{error}");
     }
 
     #[test]
@@ -391,7 +402,7 @@ mod tests {
         for (text, line, word) in [
             ("name: a\n", 1, "desired"),
             ("name: a\ndesired: [1]\n", 2, "map"),
-            ("name: a\nname: b\ndesired: {}", 2, "duplicate"),
+            ("name: a\nname: b\ndesired: {}", 2, "name stands twice"),
             ("name: a\ndesired: {\n", 2, "unclosed"),
             ("- name: a\n", 1, ""),
         ] {

@@ -1,7 +1,7 @@
 //! From a URL to a store: the one place where adapters are named.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tenure::{Invalid, Readiness, Store, Upkeep};
@@ -23,16 +23,22 @@ pub enum OpenError {
     #[error(transparent)]
     Sqlite(#[from] tenure_sqlite::OpenError),
     /// The PostgreSQL database can't be migrated.
-    #[error("the database can't be migrated: {0}")]
+    #[error("the database can't be migrated")]
     Migrate(#[from] MigrateError),
     /// A role was named for a store that has none.
     #[error("a SQLite file has no roles; leave --app-role out")]
     NoRoles,
+    /// A database has tools of its own for that.
+    #[error("a PostgreSQL database is backed up with its own tools, such as pg_dump")]
+    NotEmbedded,
+    /// The copy could not be made.
+    #[error("the backup failed")]
+    Backup(#[from] tenure::StoreError),
     /// The schema can't be brought to what this program needs.
     #[error("{0}")]
     NotReady(Readiness),
     /// The thread that opened it died.
-    #[error("opening the store failed: {0}")]
+    #[error("opening the store failed")]
     Crashed(#[from] JoinError),
 }
 
@@ -68,6 +74,30 @@ fn place(url: &str) -> Result<Place<'_>, OpenError> {
     }
 }
 
+/// Whether a URL can be one of a store, as far as can be said without going there.
+///
+/// # Errors
+///
+/// What it must be, after "must". Nothing of the URL is said: it may hold a password.
+pub(crate) fn check(url: &str) -> Result<(), String> {
+    let checked = place(url).and_then(|place| match place {
+        Place::File(_) => Ok(()),
+        // It connects when it is first used, and not before.
+        Place::Server(url) => {
+            drop(PostgresStore::connect(
+                url,
+                tenure_postgres::Options::default(),
+            )?);
+            Ok(())
+        }
+    });
+    checked.map_err(|error| match error {
+        OpenError::Url(rule) => rule.to_owned(),
+        OpenError::Postgres(invalid) => invalid.rule().to_owned(),
+        other => other.to_string(),
+    })
+}
+
 /// Opens the store that a URL names: `sqlite:PATH`, or `postgres://user@host/database`.
 ///
 /// A SQLite file is made if there is none, and brought up to date. A PostgreSQL database is connected
@@ -89,6 +119,22 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
 async fn open_file(path: PathBuf) -> Result<SqliteStore, OpenError> {
     let options = tenure_sqlite::Options::default();
     Ok(spawn_blocking(move || SqliteStore::open(path, options)).await??)
+}
+
+/// Copies the SQLite file that a URL names into another: whole, on the disk, with a feed of its own.
+/// A file that is there is written over.
+///
+/// # Errors
+///
+/// [`OpenError`] says what to do; then there is no copy.
+pub async fn backup(url: &str, to: &Path) -> Result<(), OpenError> {
+    let Place::File(path) = place(url)? else {
+        return Err(OpenError::NotEmbedded);
+    };
+    let store = open_file(path).await?;
+    let done = store.backup(to).await;
+    store.close().await;
+    Ok(done?)
 }
 
 /// What a migration did.

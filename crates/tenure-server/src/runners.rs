@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tenure::SystemClock;
+use tenure::{ClassName, SystemClock};
 
 use crate::config::{Class, Config, Http, Transport};
 use crate::ids::SystemIds;
@@ -45,21 +45,21 @@ pub(crate) fn options(config: &Config, board: Board) -> anyhow::Result<Options> 
     Ok(options)
 }
 
-/// What is wrong with what classes name: files that can't be read, and programs that are not there.
-pub(crate) fn unusable(config: &Config) -> Vec<anyhow::Error> {
+/// What is wrong with what classes name: files that can't be read, and programs that are not there;
+/// each with the class.
+pub(crate) fn unusable(config: &Config) -> Vec<(ClassName, anyhow::Error)> {
     let mut wrong = Vec::new();
     for (name, class) in &config.classes {
         let made = provisioner(class).with_context(|| format!("the class {name}"));
-        wrong.extend(made.err());
+        wrong.extend(made.err().map(|error| (name.clone(), error)));
         // A bare name is looked up when it is run, maybe on another machine than this.
         if let Transport::Exec(exec) = &class.transport
             && exec.program.is_absolute()
             && !exec.program.is_file()
         {
             let program = exec.program.display();
-            wrong.push(anyhow::anyhow!(
-                "classes.{name}.exec: there is no program {program}"
-            ));
+            let why = anyhow::anyhow!("classes.{name}.exec: there is no program {program}");
+            wrong.push((name.clone(), why));
         }
     }
     wrong

@@ -1,11 +1,21 @@
 //! The service: a store, the API over it, and the reconciler, started and stopped in order.
+//!
+//! # How it stops
+//!
+//! On SIGTERM it *drains*: `/readyz` says so and nothing more is claimed, but connections are accepted
+//! and requests served for [`Config::drain_delay`], so that load balancers send no more before there is
+//! nobody to take it. Then it *stops*: it refuses connections, ends what waits for something to happen,
+//! and finishes what runs. Ctrl-C is pressed by somebody who waits, and goes without the delay.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use tenure::{Engine, Readiness, Store};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +24,7 @@ use crate::config::Config;
 use crate::pull::Pull;
 use crate::reconciler::{Board, Reconciler};
 use crate::server::{self, ConnectionLimits, Exposure, ServerTls, Terms};
+use crate::signals::{Signal, Signals};
 use crate::telemetry::{self, Measured};
 use crate::{cli, oidc, open, runners};
 
@@ -24,8 +35,11 @@ pub struct Service {
     scheme: &'static str,
     api: ApiState,
     store: Arc<dyn Store>,
+    drain_delay: Duration,
+    drain: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
+    signals: Mutex<Signals>,
 }
 
 impl Service {
@@ -46,9 +60,12 @@ impl Service {
         let board = Board::from(config);
         let options = runners::options(config, board.clone())?;
         let store = open_ready(&config.store).await?;
+        // Whoever is told that it serves may tell it to stop; while it starts, a signal just ends it.
+        let signals = Signals::listen().context("can't listen for signals")?;
         let store: Arc<dyn Store> = Arc::new(Measured::new(store));
         let engine = Engine::with_rules(Arc::clone(&store), config.rules());
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
         let (clock, ids) = (Arc::clone(&options.clock), Arc::clone(&options.ids));
         let pull = Pull::new(engine.clone(), config, (clock, ids), board.clone())?;
         let api = ApiState::new(
@@ -61,6 +78,7 @@ impl Service {
                 require_if_match: config.require_if_match,
                 verifier,
                 pull: Some(Arc::new(pull)),
+                drain: drain.clone(),
                 stop: stop.clone(),
                 ..ApiOptions::default()
             },
@@ -87,22 +105,19 @@ impl Service {
             }
         });
         tasks.spawn(telemetry::keep(stop.clone()));
-        tasks.spawn(Reconciler::new(engine, options).run(stop.clone()));
+        tasks.spawn(Reconciler::new(engine, options).run(drain.clone()));
         tasks.close();
-        tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
-        if !config.auth.required {
-            tracing::warn!(
-                "open to everybody on this machine, as admin; set auth.required = true to ask for \
-                 tokens"
-            );
-        }
+        say(config, address);
         Ok(Self {
             address,
             scheme: scheme(config),
             api,
             store,
+            drain_delay: config.drain_delay,
+            drain,
             stop,
             tasks,
+            signals: Mutex::new(signals),
         })
     }
 
@@ -126,18 +141,49 @@ impl Service {
         &*self.store
     }
 
-    /// Returns when the service is told to stop, or has to.
+    /// Returns when the service is to stop: at once at Ctrl-C, and if it has to; at SIGTERM after it
+    /// has drained.
     pub async fn asked_to_stop(&self) {
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = signalled() => {}
+            signal = self.signal() => match signal {
+                Signal::Terminate => self.drain(self.drain_delay).await,
+                Signal::Interrupt => {}
+            },
+        }
+    }
+
+    /// Returns at the next signal, which may have come since the last one was taken.
+    async fn signal(&self) -> Signal {
+        self.signals.lock().await.next().await
+    }
+
+    /// Says that it stops, and serves on for a while, but not if there is another signal.
+    async fn drain(&self, delay: Duration) {
+        if self.drain.is_cancelled() {
+            return;
+        }
+        self.drain.cancel();
+        let delay_seconds = delay.as_secs();
+        tracing::info!(
+            delay_seconds,
+            "the server drains: it claims nothing more and says that it is not ready"
+        );
+        if delay.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = sleep(delay) => {}
+            _ = self.signal() => {}
+            () = self.stop.cancelled() => {}
         }
     }
 
     /// Stops: no new request and no new claim, then what runs ends or is handed back, then the store.
     ///
-    /// A second signal meanwhile ends it at once; what is then left undone, leases give back.
+    /// A signal meanwhile ends it at once; what is then left undone, leases give back.
     pub async fn stop(self) {
+        self.drain(Duration::ZERO).await;
         self.stop.cancel();
         let orderly = async {
             self.tasks.wait().await;
@@ -145,8 +191,8 @@ impl Service {
             self.store.close().await;
         };
         tokio::select! {
-            () = orderly => {}
-            () = signalled() => tracing::warn!("stopped at once, without handing work back"),
+            () = orderly => tracing::info!("the server has stopped"),
+            _ = self.signal() => tracing::warn!("stopped at once, without handing work back"),
         }
     }
 }
@@ -157,6 +203,16 @@ const fn scheme(config: &Config) -> &'static str {
         "https"
     } else {
         "http"
+    }
+}
+
+/// Says where the API is, and who may come in.
+fn say(config: &Config, address: SocketAddr) {
+    tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
+    if !config.auth.required {
+        tracing::warn!(
+            "open to everybody on this machine, as admin; set auth.required = true to ask for tokens"
+        );
     }
 }
 
@@ -173,19 +229,6 @@ async fn open_ready(url: &str) -> anyhow::Result<Arc<dyn Store>> {
                 cli::redacted(url)
             ))
         }
-    }
-}
-
-/// Returns at the first Ctrl-C or SIGTERM from now on.
-pub(crate) async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return drop(tokio::signal::ctrl_c().await);
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
     }
 }
 

@@ -4,6 +4,7 @@
 //! where all is as it should be.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cli::{
     Bar, Client, Exit, Failed, Format, apply, is_watched, one_line, print_summaries, summary, tell,
+    told_as_logged,
 };
 use crate::config::{self, Config, LogFormat, Sources};
 use crate::manifest::Manifest;
@@ -56,20 +58,26 @@ pub async fn up(up: Up) -> anyhow::Result<()> {
     // People read this; what they are told otherwise is no JSON either.
     let json = config.telemetry.log_format == LogFormat::Json;
     let traces = telemetry::log(up.log, json, config.telemetry.otlp_endpoint.as_deref())?;
-    let manifest = Manifest::read(&up.folder)?;
-    manifest.check_classes(&config.classes.keys().cloned().collect())?;
-    let service = Service::start(&config).await?;
-    let done = tokio::select! {
-        done = bring(&service, &up, &manifest) => done,
-        () = service.asked_to_stop() => Ok(()),
-    };
-    service.stop().await;
+    let done = serve(&config, &up).await;
     if let Some(traces) = traces {
         traces.finish().await;
     }
+    told_as_logged(done, json)
+}
+
+async fn serve(config: &Config, up: &Up) -> anyhow::Result<()> {
+    let manifest = Manifest::read(&up.folder)?;
+    manifest.check_classes(&config.classes.keys().cloned().collect())?;
+    let service = Service::start(config).await?;
+    let done = tokio::select! {
+        done = bring(&service, up, &manifest) => done,
+        () = service.asked_to_stop() => Ok(()),
+    };
+    service.stop().await;
     done
 }
 
+/// Applies the manifest and follows its tenants; ends only if that is all that was asked for.
 async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Result<()> {
     let url = service.url();
     tell(format_args!("the API listens on {url}"));
@@ -82,8 +90,7 @@ async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Resul
             tell(format_args!(
                 "{error:#}\nserving what is there; Ctrl-C stops"
             ));
-            service.asked_to_stop().await;
-            return Ok(());
+            return pending().await;
         }
     };
     tell(summary(&applied, false));
@@ -104,8 +111,7 @@ async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Resul
         return watch.verdict(up.timeout);
     }
     tell(next_steps(&tenants, (service.address(), &url)));
-    service.asked_to_stop().await;
-    Ok(())
+    pending().await
 }
 
 /// What to try next, with a tenant that is there.

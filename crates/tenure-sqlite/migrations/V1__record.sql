@@ -214,6 +214,8 @@ CREATE TABLE idempotency (
     fingerprint BLOB NOT NULL,
     tenant_id BLOB NOT NULL,
     revision INTEGER NOT NULL,
+    -- Whether the request wrote the revision, or found all as asked.
+    wrote INTEGER NOT NULL CHECK (wrote IN (0, 1)),
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (scope, key),
     CONSTRAINT idempotency_length CHECK (

@@ -33,6 +33,7 @@ SELECT
     w.fence,
     i.tenant_id,
     i.revision,
+    i.wrote,
     i.fingerprint
 FROM (SELECT 1) AS always
 LEFT JOIN tenants AS t ON t.tenant_id = coalesce(

@@ -145,7 +145,7 @@ fn write(db: &Connection, change: &Change, now: Timestamp) -> Result<()> {
     }
     write_work(db, change, now)?;
     match change.key() {
-        Some(key) => write_key(db, tenant.id, tenant.revision, key, now),
+        Some(key) => write_key(db, (tenant.id, tenant.revision), true, key, now),
         None => Ok(()),
     }
 }
@@ -243,8 +243,8 @@ fn write_work(db: &Connection, change: &Change, now: Timestamp) -> Result<()> {
 
 fn write_key(
     db: &Connection,
-    tenant: TenantId,
-    revision: Revision,
+    (tenant, revision): (TenantId, Revision),
+    wrote: bool,
     key: &IdempotencyKey,
     now: Timestamp,
 ) -> Result<()> {
@@ -254,6 +254,7 @@ fn write_key(
         key.fingerprint.as_bytes(),
         tenant.as_uuid().into_bytes(),
         integer(revision.get()),
+        wrote,
         now.plus(key.ttl).as_micros(),
     ];
     execute(db, sql::REMEMBER, params).map(drop)
@@ -274,6 +275,6 @@ pub(crate) fn remember(
     if key_used(db, key, now)? {
         return Ok(Commit::KeyUsed);
     }
-    write_key(db, tenant, revision, key, now)?;
+    write_key(db, (tenant, revision), false, key, now)?;
     Ok(Commit::Applied { revision })
 }

@@ -245,10 +245,12 @@ pub(crate) fn prior(row: &Row<'_>) -> Result<Option<Prior>> {
     };
     columns.tenant = Some(tenant);
     let revision = columns.take(revision)?;
+    let wrote = columns.take(boolean)?;
     let fingerprint = columns.take(hash)?;
     Ok(Some(Prior {
         tenant,
         revision,
+        wrote,
         fingerprint,
     }))
 }

@@ -39,11 +39,11 @@ impl Tokens for SqliteStore {
         &self,
         name: &ClassName,
         hash: &Hash,
-        previous_until: Timestamp,
+        previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
         let (name, hash) = (name.clone(), *hash);
         self.write(move |db, _| {
-            let until = previous_until.as_micros();
+            let until = previous_until.map(Timestamp::as_micros);
             let params = params![name.as_str(), hash.as_bytes(), until];
             one(db, sql::ROTATE_TOKEN, params, token)
         })

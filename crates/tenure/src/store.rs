@@ -90,6 +90,8 @@ pub struct Prior {
     pub tenant: TenantId,
     /// The revision that answered it.
     pub revision: Revision,
+    /// Whether the request wrote that revision; otherwise it found all as asked.
+    pub wrote: bool,
     /// The hash of the request.
     pub fingerprint: Hash,
 }

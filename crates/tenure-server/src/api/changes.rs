@@ -128,7 +128,7 @@ impl Tail {
             let store = self.api.engine().store();
             let read = store.changes(Some(&after), self.limit);
             let page = self.api.read(deadline, read).await?;
-            let over = Instant::now() >= until || self.api.is_draining();
+            let over = Instant::now() >= until || self.api.is_stopping();
             if over || !page.lines.is_empty() {
                 return Ok(page);
             }
@@ -137,7 +137,7 @@ impl Tail {
                 tokio::select! {
                     _ = pulse.changed() => break,
                     () = sleep_until(until) => break,
-                    () = self.api.drained() => break,
+                    () = self.api.stopped() => break,
                     () = self.pass.due() => self.pass.check().await?,
                 }
             }
@@ -151,7 +151,7 @@ impl Tail {
         signed: impl FnOnce(Problem) -> Problem + Send,
     ) {
         loop {
-            if !output.send(events(&page)).await || self.api.is_draining() {
+            if !output.send(events(&page)).await || self.api.is_stopping() {
                 return;
             }
             let heartbeat = Instant::now() + HEARTBEAT;

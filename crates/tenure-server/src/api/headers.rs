@@ -1,7 +1,7 @@
 //! The headers that the API reads and writes.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use tenure::{Actor, Revision};
+use tenure::{Actor, Revision, TenantId};
 
 use super::problem::Problem;
 
@@ -39,20 +39,45 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>,
         .transpose()
 }
 
-/// The revision that the client saw, from `If-Match`.
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
+/// An `ETag`: `"3.tnt_…"`, the revision and whose it is. A name is free again after deletion, so the
+/// revision alone could be that of the next tenant of the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) revision: Revision,
+    /// Whose; of anybody if a client states the revision only.
+    pub(crate) id: Option<TenantId>,
+}
+
+impl Tag {
+    pub(crate) const fn of(id: TenantId, revision: Revision) -> Self {
+        let id = Some(id);
+        Self { revision, id }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (digits, id) = match text.split_once('.') {
+            Some((digits, id)) => (digits, Some(id.parse().ok()?)),
+            None => (text, None),
+        };
+        let digits = Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let revision = digits?.parse().ok()?;
+        let revision = (1..1 << 53)
+            .contains(&revision)
+            .then(|| Revision::new(revision))?;
+        Some(Self { revision, id })
+    }
+}
+
+/// What the client saw, from `If-Match`.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Tag>, Problem> {
     let Some(text) = one(headers, &header::IF_MATCH)? else {
         return Ok(None);
     };
-    let revision = unquoted(text)
-        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
-        .and_then(|digits| digits.parse().ok())
-        .filter(|revision| (1..1 << 53).contains(revision));
-    match revision {
-        Some(revision) => Ok(Some(Revision::new(revision))),
+    match unquoted(text).and_then(Tag::parse) {
+        Some(tag) => Ok(Some(tag)),
         None => Err(Problem::invalid(
             "header if-match",
-            "must be one revision in quotes, such as \"3\", as ETag gave it",
+            "must be what ETag gave, or one revision in quotes, such as \"3\"",
         )),
     }
 }
@@ -64,24 +89,19 @@ pub(crate) enum IfNoneMatch {
     Absent,
     /// That there be none.
     Any,
-    /// That it be at none of these revisions.
-    Tags(Vec<String>),
+    /// That it be none of these.
+    Tags(Vec<Tag>),
 }
 
 pub(crate) fn if_none_match(headers: &HeaderMap) -> Result<IfNoneMatch, Problem> {
-    let bad = || {
-        Problem::invalid(
-            "header if-none-match",
-            "must be * or revisions in quotes, such as \"3\"",
-        )
-    };
+    let bad = || Problem::invalid("header if-none-match", "must be * or what ETag gave");
     match one(headers, &header::IF_NONE_MATCH)? {
         None => Ok(IfNoneMatch::Absent),
         Some("*") => Ok(IfNoneMatch::Any),
         Some(text) => {
             let tags = text.split(',').map(|tag| {
                 let tag = tag.trim();
-                unquoted(tag.strip_prefix("W/").unwrap_or(tag)).map(str::to_owned)
+                unquoted(tag.strip_prefix("W/").unwrap_or(tag)).and_then(Tag::parse)
             });
             tags.collect::<Option<Vec<_>>>()
                 .map(IfNoneMatch::Tags)
@@ -158,9 +178,14 @@ pub(crate) fn client_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     fit.then(|| value.clone())
 }
 
-/// Says which revision an answer is of.
-pub(crate) fn put_etag(headers: &mut HeaderMap, revision: Revision) {
-    if let Ok(value) = HeaderValue::try_from(format!("\"{revision}\"")) {
+/// Says which revision of whom an answer is.
+pub(crate) fn put_etag(headers: &mut HeaderMap, tag: Tag) {
+    let Tag { revision, id } = tag;
+    let text = id.map_or_else(
+        || format!("\"{revision}\""),
+        |id| format!("\"{revision}.{id}\""),
+    );
+    if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(header::ETAG, value);
     }
 }
@@ -194,9 +219,18 @@ mod tests {
 
     #[test]
     fn if_match_is_one_revision() {
-        let read = |text| if_match(&with(header::IF_MATCH, text)).ok().flatten();
-        assert_eq!(read("\"3\""), Some(Revision::new(3)));
+        let read = |text: &str| if_match(&with(header::IF_MATCH, text)).ok().flatten();
+        let (id, revision) = ("tnt_01m83sbc00e008000000000001", Revision::new(3));
+        assert_eq!(read("\"3\""), Some(Tag { revision, id: None }));
+        let whole = Tag::of(id.parse().unwrap(), revision);
+        assert_eq!(read(&format!("\"3.{id}\"")), Some(whole));
+        let mut written = HeaderMap::new();
+        put_etag(&mut written, whole);
+        assert_eq!(read(written[header::ETAG].to_str().unwrap()), Some(whole));
         for bad in [
+            "\"3.\"",
+            "\"3.acme\"",
+            "\".tnt_01m83sbc00e008000000000001\"",
             "3",
             "W/\"3\"",
             "*",
@@ -216,7 +250,14 @@ mod tests {
         assert_eq!(read("*"), Some(IfNoneMatch::Any));
         assert_eq!(
             read("W/\"3\", \"4\""),
-            Some(IfNoneMatch::Tags(vec!["3".into(), "4".into()]))
+            Some(IfNoneMatch::Tags(
+                [3, 4]
+                    .map(|n| Tag {
+                        revision: Revision::new(n),
+                        id: None
+                    })
+                    .into()
+            ))
         );
         assert_eq!(read("3"), None);
     }

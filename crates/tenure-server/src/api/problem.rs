@@ -46,6 +46,9 @@ struct Members {
     /// What the store says about itself, if that is why.
     #[serde(flatten)]
     readiness: Option<Readiness>,
+    /// Whether the server stops, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draining: Option<bool>,
     #[serde(skip)]
     word: Code,
     /// A header that says what would be accepted.
@@ -70,6 +73,7 @@ impl Problem {
             allowed: &[],
             revision: None,
             readiness: None,
+            draining: None,
             word: code,
             accept: None,
             cause: None,
@@ -108,6 +112,11 @@ impl Problem {
 
     pub(crate) fn with_readiness(mut self, readiness: Readiness) -> Self {
         self.0.readiness = Some(readiness);
+        self
+    }
+
+    pub(crate) fn with_draining(mut self, draining: bool) -> Self {
+        self.0.draining = Some(draining);
         self
     }
 
@@ -214,6 +223,11 @@ impl From<EngineError> for Problem {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Store(error) => error.into(),
             EngineError::RevisionConflict { expected, actual } => conflict(expected, actual),
+            EngineError::OtherTenant { actual, .. } => {
+                let mut problem = Self::new(Code::RevisionConflict, error.to_string());
+                problem.0.revision = Some(actual);
+                problem
+            }
             EngineError::OutOfScope { .. } => Self::new(Code::Forbidden, error.to_string()),
             EngineError::NameTaken => Self::new(Code::NameTaken, error.to_string()),
             EngineError::IdTaken => Self::new(

@@ -56,7 +56,7 @@ async fn beat(api: &ApiState) {
         }
         tokio::select! {
             () = sleep(LOOK) => {}
-            () = api.drained() => return,
+            () = api.stopped() => return,
         }
     }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use super::access::{Known, Rates, Strangers, Verifier};
 use super::body::BodyRoom;
 use super::code::Code;
+use super::health::Lately;
 use super::problem::Problem;
 use super::pulse::Pulse;
 use super::stream::Places;
@@ -71,6 +72,8 @@ pub struct ApiOptions {
     pub limits: Limits,
     /// What hands out work to workers that ask for it, if any may.
     pub pull: Option<Arc<Pull>>,
+    /// Cancelled when the server is about to stop: it says so, and serves on.
+    pub drain: CancellationToken,
     /// Cancelled when the server stops: what waits for something to happen waits no longer.
     pub stop: CancellationToken,
     /// The time of every change.
@@ -93,6 +96,7 @@ impl Default for ApiOptions {
             classes: BTreeSet::new(),
             limits: Limits::default(),
             pull: None,
+            drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
@@ -119,6 +123,7 @@ pub struct ApiState {
     body_room: BodyRoom,
     finishing: CancellationToken,
     exposition: Arc<Exposition>,
+    lately: Arc<Lately>,
 }
 
 impl ApiState {
@@ -137,6 +142,7 @@ impl ApiState {
             body_room: BodyRoom::default(),
             finishing: CancellationToken::new(),
             exposition: Arc::default(),
+            lately: Arc::default(),
         }
     }
 
@@ -150,6 +156,11 @@ impl ApiState {
     /// What answers for the metrics.
     pub(crate) fn exposition(&self) -> &Exposition {
         &self.exposition
+    }
+
+    /// What the store said of itself.
+    pub(super) fn lately(&self) -> &Lately {
+        &self.lately
     }
 
     /// What is remembered of tokens.
@@ -197,12 +208,17 @@ impl ApiState {
     }
 
     /// Returns when the server stops.
-    pub(crate) async fn drained(&self) {
+    pub(crate) async fn stopped(&self) {
         self.options.stop.cancelled().await;
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.options.stop.is_cancelled()
+    }
+
+    /// Whether the server stops, or is about to.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.options.drain.is_cancelled() || self.is_stopping()
     }
 
     pub(crate) fn options(&self) -> &ApiOptions {
@@ -297,7 +313,7 @@ impl ApiState {
         F: Future<Output = Result<T, E>> + Send,
     {
         let _permit = self.admit()?;
-        read_by(deadline, work).await
+        in_time(deadline, work).await?.map_err(Into::into)
     }
 
     /// The same for a read that waits for its turn rather than to be turned away.
@@ -316,7 +332,7 @@ impl ApiState {
         F: Future<Output = Result<T, E>> + Send,
     {
         let _permit = self.turn(deadline).await?;
-        read_by(deadline, work).await
+        in_time(deadline, work).await?.map_err(Into::into)
     }
 
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Problem> {
@@ -331,19 +347,22 @@ impl ApiState {
     }
 }
 
-async fn read_by<T, E, F>(deadline: Instant, work: F) -> Result<T, Problem>
-where
-    E: Into<Problem>,
-    F: Future<Output = Result<T, E>>,
-{
-    match timeout_at(deadline, work).await {
-        Ok(done) => done.map_err(Into::into),
-        Err(_elapsed) => Err(Problem::new(
+/// Waits for the store, but not beyond the deadline.
+///
+/// # Errors
+///
+/// [`Code::DeadlineExceeded`].
+pub(super) async fn in_time<T: Send>(
+    deadline: Instant,
+    work: impl Future<Output = T> + Send,
+) -> Result<T, Problem> {
+    timeout_at(deadline, work).await.map_err(|_elapsed| {
+        Problem::new(
             Code::DeadlineExceeded,
-            "the store did not answer within the request's deadline; try again later, or ask for a \
-             smaller page",
-        )),
-    }
+            "the store did not answer within the request's deadline; try again later, \
+             or ask for a smaller page",
+        )
+    })
 }
 
 fn overloaded() -> Problem {

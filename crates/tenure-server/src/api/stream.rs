@@ -185,7 +185,7 @@ impl hyper::body::Body for Told {
 
 /// An answer of 200 with a body of this type, which `write` writes.
 ///
-/// The server waits for `write` when it stops: it must end soon once [`ApiState::drained`].
+/// The server waits for `write` when it stops: it must end soon once [`ApiState::stopped`].
 pub(super) fn answer<F, Fut>(
     api: &ApiState,
     place: Place,

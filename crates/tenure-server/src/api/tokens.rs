@@ -271,7 +271,7 @@ pub(super) async fn rotate(
     let (store, hash) = (api.engine().shared_store(), secret.hash());
     let work = api.clone();
     let write = async move {
-        let rotated = store.rotate_token(&name, &hash, until).await;
+        let rotated = store.rotate_token(&name, &hash, Some(until)).await;
         work.known().forget();
         rotated?.ok_or_else(|| revoked(&name))
     };

@@ -109,7 +109,7 @@ pub(super) async fn claim(
             api.write(deadline, work).await?
         };
         let left = end.saturating_duration_since(Instant::now());
-        if !jobs.is_empty() || left.is_zero() || api.is_draining() {
+        if !jobs.is_empty() || left.is_zero() || api.is_stopping() {
             let items = jobs.into_iter().map(|job| Item {
                 lease: ItemLease {
                     tenant: job.lease.tenant,
@@ -127,7 +127,7 @@ pub(super) async fn claim(
         tokio::select! {
             () = hint => {}
             () = pass.due() => {}
-            () = api.drained() => {}
+            () = api.stopped() => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::args::{Apply, Format};
 use super::client::{Answer, Call, Client};
-use super::error::{Exit, Failed, exit_of};
+use super::error::{Exit, Failed, exit_of, may_pass};
 use super::output::{Table, print_lines, print_value, tell};
 use super::progress::Bar;
 use super::tenants::Applied;
@@ -19,8 +19,11 @@ use crate::manifest::{Entry, Manifest};
 /// How many requests are under way at once: enough for a store to gather them into one write.
 const AT_ONCE: usize = 32;
 
+/// Most mistakes that are told one by one.
+const LINES_MAX: usize = 10;
+
 pub(super) async fn run(client: &Client, args: &Apply, format: Format) -> anyhow::Result<()> {
-    let manifest = Manifest::read(&args.file)?;
+    let manifest = Manifest::read(&args.file)?.of_some(&args.file)?;
     let applied = apply(client, &manifest, &args.message, args.dry_run).await?;
     print_applied(format, &applied)?;
     tell(summary(&applied, args.dry_run));
@@ -69,35 +72,84 @@ pub(crate) async fn apply(
     Ok(applied.into_values().collect())
 }
 
-type Results = BTreeMap<usize, (Entry, anyhow::Result<Applied>)>;
+/// What became of each entry, in the order of the entries.
+pub(super) type Results<T> = BTreeMap<usize, (Entry, anyhow::Result<T>)>;
 
-/// Sends entries, many at once; the results are in the order of the entries.
 async fn send(
     client: &Client,
     entries: &[Entry],
     message: &Message,
     dry_run: bool,
     bar: &Bar,
-) -> Results {
+) -> Results<Applied> {
+    let sent = |entry: Entry| {
+        let (client, call) = (client.clone(), call(&entry, message, dry_run));
+        async move { client.call(&call).await.and_then(|answer| worded(&answer)) }
+    };
+    side_by_side(entries, bar, sent).await
+}
+
+/// Asks something for each entry, many at once, as long as the server answers: one that is not there
+/// is not there for any of them.
+pub(super) async fn side_by_side<T: Send + 'static, Asked>(
+    entries: &[Entry],
+    bar: &Bar,
+    ask: impl Fn(Entry) -> Asked,
+) -> Results<T>
+where
+    Asked: Future<Output = anyhow::Result<T>> + Send + 'static,
+{
     let mut results = BTreeMap::new();
     let mut under_way = JoinSet::new();
     let mut left = entries.iter().cloned().enumerate();
+    let mut goes_on = true;
     loop {
-        while under_way.len() < AT_ONCE
+        while goes_on
+            && under_way.len() < AT_ONCE
             && let Some((at, entry)) = left.next()
         {
-            let (client, call) = (client.clone(), call(&entry, message, dry_run));
-            under_way.spawn(async move {
-                let sent = client.call(&call).await.and_then(|answer| worded(&answer));
-                (at, entry, sent)
-            });
+            let asked = ask(entry.clone());
+            under_way.spawn(async move { (at, entry, asked.await) });
         }
         // A task ends early only with the runtime.
-        let Some(Ok((at, entry, sent))) = under_way.join_next().await else {
+        let Some(Ok((at, entry, answer))) = under_way.join_next().await else {
             return results;
         };
         bar.step();
-        results.insert(at, (entry, sent));
+        goes_on = goes_on && !answer.as_ref().is_err_and(may_pass);
+        results.insert(at, (entry, answer));
+    }
+}
+
+/// What is wrong with entries: each with its place, or why the server can't be asked for any.
+#[derive(Debug, Default)]
+pub(super) struct Wrong {
+    pub(super) lines: Vec<String>,
+    pub(super) exit: Option<Exit>,
+    unanswered: Option<String>,
+}
+
+impl Wrong {
+    pub(super) fn add(&mut self, entry: &Entry, error: &anyhow::Error) {
+        self.exit = self.exit.or_else(|| Some(exit_of(error)));
+        if may_pass(error) {
+            self.unanswered.get_or_insert_with(|| format!("{error:#}"));
+        } else {
+            self.lines
+                .push(format!("{}: {}: {error:#}", entry.place, entry.name));
+        }
+    }
+
+    /// The lines, not too many, and what follows from them.
+    pub(super) fn text(mut self, then: String) -> String {
+        if self.lines.len() > LINES_MAX {
+            let more = self.lines.len() - LINES_MAX;
+            self.lines.truncate(LINES_MAX);
+            self.lines.push(format!("and {more} more"));
+        }
+        self.lines.extend(self.unanswered);
+        self.lines.push(then);
+        self.lines.join("\n")
     }
 }
 
@@ -144,45 +196,34 @@ fn worded(answer: &Answer) -> anyhow::Result<Applied> {
 }
 
 /// All that was applied, or all that was refused, each with its place in the manifest.
-fn checked(results: Results, sent: bool) -> anyhow::Result<BTreeMap<usize, Applied>> {
+fn checked(results: Results<Applied>, sent: bool) -> anyhow::Result<BTreeMap<usize, Applied>> {
     let mut applied = BTreeMap::new();
-    let mut refused = Vec::new();
-    let mut exit = None;
+    let mut wrong = Wrong::default();
     for (at, (entry, result)) in results {
         match result {
             Ok(done) => drop(applied.insert(at, done)),
-            Err(error) => {
-                exit = exit.or_else(|| Some(exit_of(&error)));
-                refused.push(format!("{}: {}: {error:#}", entry.place, entry.name));
-            }
+            Err(error) => wrong.add(&entry, &error),
         }
     }
-    let Some(exit) = exit else { return Ok(applied) };
-    // A server that is not there is not there for any of them.
-    if refused.len() > 10 {
-        let more = refused.len() - 10;
-        refused.truncate(10);
-        refused.push(format!("and {more} more"));
-    }
-    refused.push(if sent {
+    let exit = match wrong.exit {
+        None => return Ok(applied),
+        Some(Exit::NotFound) => Exit::Error,
+        Some(exit) => exit,
+    };
+    let then = if sent {
         format!(
             "{} were applied; apply the manifest again for the rest",
             applied.len()
         )
     } else {
         "nothing was applied; correct this and apply the manifest again".to_owned()
-    });
-    let exit = if exit == Exit::NotFound {
-        Exit::Error
-    } else {
-        exit
     };
-    Err(Failed::new(exit, refused.join("\n")).into())
+    Err(Failed::new(exit, wrong.text(then)).into())
 }
 
 fn print_applied(format: Format, applied: &[Applied]) -> anyhow::Result<()> {
     match format {
-        Format::Json | Format::Yaml => print_value(format, &applied),
+        Format::Json | Format::Yaml => print_value(format, &json!({ "items": applied })),
         Format::Name => print_lines(applied.iter().map(|applied| &applied.name)),
         Format::Table => print_lines(
             applied

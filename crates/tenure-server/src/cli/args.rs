@@ -9,8 +9,11 @@ use tenure::{Actor, ClassName, Message, Pointer, Revision, TenantRef};
 pub(super) use super::asks::{
     ContextCommand, Diff, Edit, Export, Get, History, Import, List, Wait, Watch,
 };
+use super::hints::{FORMATS, Hinted};
 pub(super) use super::values::Until;
-use super::values::{Shape, revision, selector, shape, time, until, variable};
+use super::values::{
+    Shape, annotation, label, person, revision, selector, shape, time, until, variable,
+};
 use crate::kit::Case;
 
 const EXIT_CODES: &str = "\
@@ -53,8 +56,9 @@ pub(super) struct Global {
     /// The context to use: a server with a name; otherwise `TENURE_CONTEXT`, or the current one.
     #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
     pub(super) context: Option<String>,
-    /// Who the history says it was, such as user:maria.
-    #[arg(long, global = true, env = "TENURE_ACTOR", help_heading = "Connection")]
+    /// Who the history says it was, such as user:maria; otherwise `TENURE_ACTOR`, the context's, or the
+    /// user of this machine.
+    #[arg(long, global = true, value_parser = person, help_heading = "Connection")]
     pub(super) actor: Option<Actor>,
     /// How to print what was asked for: table, wide, json, yaml, name, or jsonpath=EXPR, such as
     /// jsonpath={.items[*].name}.
@@ -64,7 +68,8 @@ pub(super) struct Global {
         global = true,
         default_value = "table",
         value_name = "FORMAT",
-        value_parser = shape,
+        value_parser = Hinted::new(shape, FORMATS),
+        hide_possible_values = true,
         help_heading = "Output"
     )]
     pub(super) shape: Shape,
@@ -159,6 +164,10 @@ pub(super) enum Command {
     Counts,
     /// Delete a tenant: tear down what it has. Its record and history stay.
     Delete(Delete),
+    /// Put labels on a tenant, change them, and take them away. Labels select.
+    Label(Label),
+    /// Put annotations on a tenant, change them, and take them away. Annotations only say.
+    Annotate(Annotate),
     /// Stop a tenant. What it holds stays.
     Suspend(Verb),
     /// Start a suspended tenant again.
@@ -185,6 +194,8 @@ pub(super) enum Command {
     Migrate(Migrate),
     /// Copy a fleet with its whole history from one store to another.
     Copy(Copy),
+    /// Copy an embedded store, whole, into a file. A server that has it open must be stopped meanwhile.
+    Backup(Backup),
     /// Check all that a store holds against its history, its own rules and the configuration.
     Doctor(Doctor),
     /// Keep servers under names, and choose the one that commands go to.
@@ -314,6 +325,13 @@ pub(super) struct Copy {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// The file to write, which must not be there yet.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Doctor {
     /// The configuration to compare with; otherwise `TENURE_CONFIG`, or tenure.toml in this folder if
     /// there is one.
@@ -371,7 +389,7 @@ pub(super) struct Waive {
     /// The place in what is wanted, with all below it, such as /limits/seats.
     #[arg(value_name = "PATH")]
     pub(super) path: Pointer,
-    /// Until when, such as 2026-12-01T00:00:00Z; how long from now, such as 2h or 3d; or now, which
+    /// Until when, such as 2026-12-01T00:00:00Z or 2026-12-01; how long from now, such as 2h or 3d; or now, which
     /// ends it.
     #[arg(long, value_name = "TIME", value_parser = until)]
     pub(super) until: Until,
@@ -393,6 +411,33 @@ pub(super) struct Delete {
 
 #[derive(Debug, Args)]
 pub(super) struct Verb {
+    /// The tenant's name or id.
+    #[arg(value_name = "NAME|ID")]
+    pub(super) who: TenantRef,
+    #[command(flatten)]
+    pub(super) why: Why,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Label {
+    #[command(flatten)]
+    pub(super) marks: Marks,
+    /// The labels: KEY=VALUE puts or changes one, KEY- takes it away; all others stay.
+    #[arg(value_name = "KEY=VALUE|KEY-", required = true, value_parser = label)]
+    pub(super) changes: Vec<(String, Option<String>)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Annotate {
+    #[command(flatten)]
+    pub(super) marks: Marks,
+    /// The annotations: KEY=VALUE puts or changes one, KEY- takes it away; all others stay.
+    #[arg(value_name = "KEY=VALUE|KEY-", required = true, value_parser = annotation)]
+    pub(super) changes: Vec<(String, Option<String>)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Marks {
     /// The tenant's name or id.
     #[arg(value_name = "NAME|ID")]
     pub(super) who: TenantRef,

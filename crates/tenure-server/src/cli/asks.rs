@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tenure::{ClassName, ConditionKind, Kind, Message, Revision, State, TenantRef, Timestamp};
 
-use super::values::{Goal, goal, past, revision, selector, time};
+use super::hints::{conditions, goals, kinds, states};
+use super::values::{Goal, context, past, revision, selector, time};
 
 #[derive(Debug, Args)]
 pub(super) struct Get {
@@ -61,8 +62,8 @@ pub(super) struct Import {
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// Where to write; standard output if absent. The file is there whole, or not at all.
-    #[arg(long, value_name = "FILE")]
+    /// Where to write; standard output if absent, or -. A file is there whole, or not at all.
+    #[arg(long, value_name = "FILE|-")]
     pub(super) file: Option<PathBuf>,
     /// Only those of this class.
     #[arg(long)]
@@ -89,6 +90,7 @@ pub(super) enum ContextCommand {
     /// Make or change a context: give --server, and --token-file, --ca-file and --actor as needed.
     Set {
         /// Its name.
+        #[arg(value_parser = context)]
         name: String,
     },
     /// Delete a context. Nothing happens to its server.
@@ -101,7 +103,7 @@ pub(super) enum ContextCommand {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Only those in one of these states.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub(super) state: Vec<State>,
     /// Only those of this class.
     #[arg(long)]
@@ -110,7 +112,7 @@ pub(super) struct List {
     #[arg(long, short = 'l', value_parser = selector)]
     pub(super) selector: Option<String>,
     /// Only those with all of these conditions.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = conditions(), hide_possible_values = true)]
     pub(super) condition: Vec<ConditionKind>,
     /// Only those whose names begin so.
     #[arg(long, value_name = "PREFIX")]
@@ -160,7 +162,7 @@ pub(super) struct History {
     #[arg(long)]
     pub(super) transitions_only: bool,
     /// Only lines of these kinds.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = kinds(), hide_possible_values = true)]
     pub(super) kind: Vec<Kind>,
     /// Newest first.
     #[arg(long)]
@@ -179,9 +181,15 @@ pub(super) struct Wait {
     #[arg(long, short = 'l', value_parser = selector, conflicts_with = "who")]
     pub(super) selector: Option<String>,
     /// What to wait for: state=STATE or just STATE, condition=KIND, or condition!=KIND.
-    #[arg(long = "for", value_name = "WHAT", default_value = "ready", value_parser = goal)]
+    #[arg(
+        long = "for",
+        value_name = "WHAT",
+        default_value = "ready",
+        value_parser = goals(),
+        hide_possible_values = true
+    )]
     pub(super) goal: Goal,
-    /// How long to wait, such as 90s or 5m.
+    /// How long to wait, such as 90s or 5m; 0 looks once.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     pub(super) timeout: std::time::Duration,
 }

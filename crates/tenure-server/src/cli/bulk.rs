@@ -1,7 +1,7 @@
 //! Whole fleets: `export` writes them down as lines of JSON, `import` makes tenants of such lines.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Export, Format, Import};
 use super::client::{Call, Client};
 use super::error::{Exit, Failed};
-use super::output::{Table, print, print_lines, print_one_of_many, tell};
+use super::output::{self, Table, one_of_many, print, print_lines, stream, tell};
 use super::progress::Bar;
 use crate::api::ImportSummary;
 
@@ -23,42 +23,98 @@ const LINES_MAX: usize = 1_000;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Writes tenants down, to standard output or to a file that is there whole or not at all.
-pub(super) async fn export(client: &Client, args: &Export) -> anyhow::Result<()> {
+pub(super) async fn export(client: &Client, args: &Export, format: Format) -> anyhow::Result<()> {
+    if !matches!(format, Format::Table | Format::Json) || output::is_picking() {
+        let why = "export writes lines of JSON and nothing else; leave -o out";
+        return Err(Failed::new(Exit::Usage, why).into());
+    }
     let call = Call::get("/v1/export")
         .with("class", args.class.as_ref())
         .with("selector", args.selector.as_ref());
+    let mut target = Target::of(args.file.as_deref())?;
     let mut lines = client.lines(&call).await?;
     let bar = Bar::shown("exporting", None);
-    let Some(path) = &args.file else {
-        while let Some(line) = lines.next().await? {
-            client.check_line(&line)?;
-            print(&format!("{}\n", String::from_utf8_lossy(&line)))?;
-        }
-        return Ok(());
-    };
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let unwritable = || format!("can't write {}", path.display());
-    // Beside the file that it becomes, so that becoming it is one step.
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(unwritable)?;
     let mut count = 0;
     while let Some(line) = lines.next().await? {
         client.check_line(&line)?;
-        file.write_all(&line).with_context(unwritable)?;
-        file.write_all(b"\n").with_context(unwritable)?;
-        count += 1;
-        bar.at(count);
+        target.write(&line)?;
+        if args.file.is_some() {
+            count += 1;
+            bar.at(count);
+        }
     }
-    file.as_file().sync_all().with_context(unwritable)?;
-    file.persist(path).with_context(unwritable)?;
     bar.done();
-    tell(format_args!(
-        "{count} tenants exported to {}",
-        path.display()
-    ));
+    if let Some(path) = target.finish()? {
+        tell(format_args!(
+            "{count} tenants exported to {}",
+            path.display()
+        ));
+    }
     Ok(())
+}
+
+/// Where an export goes.
+enum Target<'a> {
+    Stdout,
+    /// A file beside the one that it becomes, so that becoming it is one step; and which that is.
+    Beside(&'a Path, tempfile::NamedTempFile, PathBuf),
+    /// A device or a pipe, which nothing can take the place of.
+    Straight(&'a Path, std::fs::File),
+}
+
+impl<'a> Target<'a> {
+    fn of(path: Option<&'a Path>) -> anyhow::Result<Self> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok(Self::Stdout);
+        };
+        let unwritable = || format!("can't write {}", path.display());
+        // Both follow links: what a link leads to is meant, and not the link.
+        let is_there = std::fs::metadata(path).ok();
+        if is_there.as_ref().is_some_and(|there| !there.is_file())
+            || (is_there.is_none() && path.is_symlink())
+        {
+            let file = std::fs::File::create(path).with_context(unwritable)?;
+            return Ok(Self::Straight(path, file));
+        }
+        let becomes = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = match becomes.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let file = tempfile::NamedTempFile::new_in(folder).with_context(unwritable)?;
+        if let Some(there) = is_there {
+            let kept = file.as_file().set_permissions(there.permissions());
+            kept.with_context(unwritable)?;
+        }
+        Ok(Self::Beside(path, file, becomes))
+    }
+
+    fn write(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        let (path, file) = match self {
+            Self::Stdout => {
+                return stream(&format!("{}\n", String::from_utf8_lossy(line)));
+            }
+            Self::Beside(path, file, _) => (path, file.as_file_mut()),
+            Self::Straight(path, file) => (path, file),
+        };
+        let line = [line, b"\n"].concat();
+        file.write_all(&line)
+            .with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Ends it; gives the file, if it is one.
+    fn finish(self) -> anyhow::Result<Option<&'a Path>> {
+        match self {
+            Self::Stdout => Ok(None),
+            Self::Straight(path, _) => Ok(Some(path)),
+            Self::Beside(path, file, becomes) => {
+                let unwritable = || format!("can't write {}", path.display());
+                file.as_file().sync_all().with_context(unwritable)?;
+                file.persist(&becomes).with_context(unwritable)?;
+                Ok(Some(path))
+            }
+        }
+    }
 }
 
 /// What a server says of a line.
@@ -97,6 +153,7 @@ pub(super) async fn import(client: &Client, args: &Import, format: Format) -> an
         client,
         args,
         format,
+        tenants: 0,
         done: ImportSummary::default(),
         bar: Bar::shown("importing", None),
     };
@@ -107,9 +164,14 @@ pub(super) async fn import(client: &Client, args: &Import, format: Format) -> an
             import.send(std::mem::take(&mut part), before).await?;
             before += std::mem::take(&mut lines);
         }
+        import.tenants += usize::from(!line.trim_ascii().is_empty());
         part.extend_from_slice(&import.with_message(line));
         part.push(b'\n');
         lines += 1;
+    }
+    if import.tenants == 0 {
+        let why = format!("{name} holds no tenant; nothing was sent");
+        return Err(Failed::new(Exit::Error, why).into());
     }
     import.send(part, before).await?;
     import.end()
@@ -119,6 +181,8 @@ struct Importing<'a> {
     client: &'a Client,
     args: &'a Import,
     format: Format,
+    /// How many lines there are beside empty ones.
+    tenants: usize,
     done: ImportSummary,
     bar: Bar,
 }
@@ -193,7 +257,7 @@ impl Importing<'_> {
             Some(effect) => effect,
         };
         match self.format {
-            Format::Json | Format::Yaml => print_one_of_many(self.format, told),
+            Format::Json | Format::Yaml => print(&one_of_many(self.format, told)?),
             _ if told.problem.is_some() => Ok(()),
             Format::Name => print_lines([name]),
             Format::Table => print_lines([format_args!("{name} {effect}")]),

@@ -13,8 +13,9 @@ use serde_json::Value;
 use tenure::{Actor, Revision, TenantRef};
 
 use super::context::Target;
-use super::error::{Exit, Failed};
+use super::error::{Failed, Passing};
 use super::link::{Incoming, Link, Lost, Response};
+use super::refusal::Refused;
 use crate::ids::{IdSource, SystemIds};
 
 /// Most bytes of an answer: a page of large tenants fits many times.
@@ -210,7 +211,10 @@ impl Client {
     async fn head(&self, call: &Call, key: &str) -> Result<Response, Miss> {
         let request = self.request(call, key).map_err(Miss::Final)?;
         let exchange = async { Ok(self.link.exchange(request).await?) };
-        let response = within_time(exchange).await?;
+        let begin = tokio::time::Instant::now();
+        let answer = within_time(exchange).await;
+        self.note(call, begin.elapsed(), answer.as_ref().ok());
+        let response = answer?;
         if response.status.is_success() {
             return Ok(response);
         }
@@ -221,13 +225,23 @@ impl Client {
         } = response;
         let body = within_time(async { Ok(body.whole(ANSWER_MAX).await?) }).await?;
         let Ok(problem) = serde_json::from_slice::<Problem>(&body) else {
-            return Err(Miss::Final(anyhow!(
+            let error = anyhow!(
                 "{} answered {status} and no problem that this program can read; is it a Tenure \
                  server?",
                 self.link.name(),
-            )));
+            );
+            return Err(Miss::Final(passing(status.as_u16(), error)));
         };
-        Err(self.judge(status.as_u16(), &headers, &problem))
+        Err(self.judge(&call.path, (status.as_u16(), &headers), &problem))
+    }
+
+    /// Says with -v what was asked of a server; a store says so itself.
+    fn note(&self, call: &Call, took: Duration, answer: Option<&Response>) {
+        if let Link::Server { .. } = self.link {
+            let status = answer.map_or_else(|| "no answer".into(), |a| a.status.to_string());
+            let (method, path) = (&call.method, &call.path);
+            tracing::info!("{method} {path}: {status} in {} ms", took.as_millis());
+        }
     }
 
     /// Fails with what a line says that stands for all those that were to come.
@@ -243,7 +257,7 @@ impl Client {
         let Ok(Last { problem }) = serde_json::from_slice(line) else {
             return Ok(());
         };
-        match self.judge(problem.status, &HeaderMap::new(), &problem) {
+        match self.judge("", (problem.status, &HeaderMap::new()), &problem) {
             Miss::Final(error) | Miss::Again(error, _) | Miss::Unreached(error) => {
                 Err(error.context("the answer ends before its end"))
             }
@@ -266,7 +280,12 @@ impl Client {
         let body = match &call.body {
             None => Bytes::new(),
             Some(Content::Json(body)) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
+                let kind = if call.method == Method::PATCH {
+                    "application/merge-patch+json"
+                } else {
+                    "application/json"
+                };
+                request = request.header(header::CONTENT_TYPE, kind);
                 serde_json::to_vec(body)?.into()
             }
             Some(Content::Lines(lines)) => {
@@ -278,36 +297,31 @@ impl Client {
     }
 
     /// What a problem means for the command.
-    fn judge(&self, status: u16, headers: &HeaderMap, problem: &Problem) -> Miss {
-        let exit = match status {
-            401 | 403 => Exit::Denied,
-            404 => Exit::NotFound,
-            409 | 412 => Exit::Conflict,
-            _ => Exit::Error,
+    fn judge(&self, path: &str, (status, headers): (u16, &HeaderMap), problem: &Problem) -> Miss {
+        let refused = Refused {
+            path,
+            status,
+            code: &problem.code,
+            detail: &problem.detail,
+            token_from: self.link.token_from(),
         };
-        let help = match (status, self.link.token_from()) {
-            (401, None) => {
-                "; name a token with --token-file, TENURE_TOKEN_FILE or a context; an admin makes \
-                 one with `tenure token create`"
-                    .to_owned()
-            }
-            (401, Some(origin)) => format!(
-                "; the token of {origin} is not taken: it may be over or revoked; have an admin \
-                 make a new one with `tenure token create`"
-            ),
-            (403, _) => "; `tenure whoami` says who you are here and what you may".to_owned(),
-            _ => String::new(),
-        };
-        let why = format!("{} ({}){help}", problem.detail, problem.code);
-        let error = anyhow!(Failed::new(exit, why));
+        let error = anyhow!(refused.failed());
         // The words for what is worth sending again: nothing was done, or it can be learnt what was.
         match problem.code.as_str() {
             "overloaded" | "store_unavailable" | "outcome_unknown" | "contended" => {
                 Miss::Again(error, retry_after(headers))
             }
             _ if status == 429 => Miss::Again(error, retry_after(headers)),
-            _ => Miss::Final(error),
+            _ => Miss::Final(passing(status, error)),
         }
+    }
+}
+
+/// The error of a status; those of a server that ends, and of what stands before one, pass.
+fn passing(status: u16, error: anyhow::Error) -> anyhow::Error {
+    match status {
+        502..=504 => Passing(error).into(),
+        _ => error,
     }
 }
 
@@ -320,12 +334,12 @@ impl Tries {
     async fn pause(&mut self, miss: Miss) -> anyhow::Result<()> {
         let (error, after) = match miss {
             Miss::Final(error) => return Err(error),
-            Miss::Unreached(error) if self.0 == 0 => return Err(error),
+            Miss::Unreached(error) if self.0 == 0 => return Err(Passing(error).into()),
             Miss::Unreached(error) => (error, None),
             Miss::Again(error, after) => (error, after),
         };
         if self.0 == RESENDS_MAX {
-            return Err(error);
+            return Err(Passing(error).into());
         }
         let pause = after.unwrap_or_else(|| RESEND_PAUSE * 2_u32.pow(self.0));
         let pause = pause.min(RETRY_AFTER_MAX);
@@ -354,7 +368,9 @@ impl Lines {
                 Ok(Some(chunk)) => self.rest.extend_from_slice(&chunk),
                 Ok(None) if self.rest.is_empty() => return Ok(None),
                 Ok(None) => return Ok(Some(self.rest.split().freeze())),
-                Err(Lost::Unreached(error) | Lost::Unanswered(error)) => return Err(error),
+                Err(Lost::Unreached(error) | Lost::Unanswered(error)) => {
+                    return Err(Passing(error).into());
+                }
             }
         }
     }
@@ -398,7 +414,7 @@ pub(crate) fn shown(who: &TenantRef) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::exit_of;
+    use super::super::error::{Exit, exit_of};
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::args::{Format, Global, Serve};
 use super::output::{Table, print, print_lines, print_value};
 use super::store::sources;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Effective, Sources};
 use crate::runners;
 use crate::server::{Exposure, ServerTls};
 
@@ -39,6 +39,9 @@ pub(super) fn run(global: &Global, command: &ConfigCommand) -> anyhow::Result<()
     match command {
         ConfigCommand::Show(args) => show(global, args),
         ConfigCommand::Check(args) => check(global, args),
+        ConfigCommand::Schema if global.output == Format::Yaml => {
+            print_value(Format::Yaml, &config::schema())
+        }
         ConfigCommand::Schema => print_value(Format::Json, &config::schema()),
         ConfigCommand::Example => print(&config::example()),
     }
@@ -72,12 +75,12 @@ fn show(global: &Global, args: &Show) -> anyhow::Result<()> {
 fn check(global: &Global, args: &Serve) -> anyhow::Result<()> {
     let sources = read(global, args)?;
     let config = Config::load(&sources)?;
-    let wrong = beyond(&config);
+    let wrong = placed(beyond(&config), &config::effective(&sources)?);
     if let [_, ..] = wrong.as_slice() {
         let mut text = "a server can't use this configuration".to_owned();
         for error in &wrong {
             // Writing to a string can't fail.
-            let _written = write!(text, "\n  {error:#}");
+            let _written = write!(text, "\n  {error}");
         }
         anyhow::bail!(text);
     }
@@ -93,8 +96,9 @@ fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {noun}")
 }
 
-/// What is wrong with what the configuration names, and would end a server when it starts.
-fn beyond(config: &Config) -> Vec<anyhow::Error> {
+/// What is wrong with what the configuration names, and would end a server when it starts; each with
+/// the key that says so, as far as that is known.
+fn beyond(config: &Config) -> Vec<(String, anyhow::Error)> {
     let exposed = Exposure::of(config).check(config.listen);
     let tls = config.tls.as_ref().map(ServerTls::read).transpose();
     let oidc = config.auth.oidc.as_ref();
@@ -103,11 +107,45 @@ fn beyond(config: &Config) -> Vec<anyhow::Error> {
             .with_context(|| format!("auth.oidc.ca_file: can't read {}", file.display()))
     });
     let found = [
-        exposed.err().map(anyhow::Error::from),
-        tls.err().map(anyhow::Error::from),
-        provider.and_then(Result::err),
+        ("listen", exposed.err().map(anyhow::Error::from)),
+        ("tls", tls.err().map(anyhow::Error::from)),
+        ("auth.oidc.ca_file", provider.and_then(Result::err)),
     ];
-    let mut wrong: Vec<anyhow::Error> = found.into_iter().flatten().collect();
-    wrong.extend(runners::unusable(config));
-    wrong
+    let found = found
+        .into_iter()
+        .filter_map(|(key, error)| Some((key.to_owned(), error?)));
+    let classes = runners::unusable(config)
+        .into_iter()
+        .map(|(class, error)| (format!("classes.{class}"), error));
+    found.chain(classes).collect()
+}
+
+/// Each with the place where it is said, in the order of the places.
+fn placed(wrong: Vec<(String, anyhow::Error)>, all: &[Effective]) -> Vec<String> {
+    let mut placed: Vec<(usize, String)> = wrong
+        .into_iter()
+        .map(|(table, error)| {
+            let error = format!("{error:#}");
+            let is_said = |each: &&Effective| {
+                let name = each.key.rsplit('.').next().unwrap_or_default();
+                each.key == table || error.contains(name)
+            };
+            let is_in = |each: &&Effective| {
+                let rest = each.key.strip_prefix(&table);
+                let is_in = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+                is_in && each.origin != "default"
+            };
+            let said = all.iter().filter(is_in).find(is_said);
+            match said.or_else(|| all.iter().find(is_in)) {
+                None => (usize::MAX, error),
+                Some(each) => {
+                    let line = each.origin.rsplit(':').next().map(str::parse);
+                    let line = line.and_then(Result::ok).unwrap_or(usize::MAX);
+                    (line, format!("{}: {error}", each.origin))
+                }
+            }
+        })
+        .collect();
+    placed.sort_by_key(|(line, _)| *line);
+    placed.into_iter().map(|(_, text)| text).collect()
 }

@@ -18,10 +18,13 @@ use tenure::Actor;
 use super::args::{ContextCommand, Format, Global};
 use super::error::{Exit, Failed};
 use super::link::Secret;
-use super::output::{Table, print, print_lines, print_value};
+use super::output::{Table, print, print_lines, print_value, tell};
 
 /// Where a server is if nobody says so.
 const DEFAULT: &str = "http://127.0.0.1:7310";
+
+/// That everybody may read a file.
+const OTHERS_READ: u32 = 0o004;
 
 /// The server that a command goes to, and how.
 #[derive(Clone, Debug)]
@@ -75,13 +78,13 @@ impl Target {
     ///
     /// A context that there is not, and files that can't be read.
     pub(super) fn of(global: &Global) -> anyhow::Result<Self> {
-        Self::from(global, &variable, &Contexts::read()?)
+        Self::from(global, &variable, &Contexts::read)
     }
 
     fn from(
         global: &Global,
         variable: &dyn Fn(&str) -> Option<String>,
-        contexts: &Contexts,
+        contexts: &dyn Fn() -> anyhow::Result<Contexts>,
     ) -> anyhow::Result<Self> {
         if global.server.is_some() && global.context.is_some() {
             let why = "--server and --context both say where to go; keep one";
@@ -89,17 +92,20 @@ impl Target {
         }
         let server = variable("TENURE_SERVER");
         // The one context that is looked at, if any: whose URL it is, its token goes there too.
-        let named = match (&global.server, &global.context, &server) {
+        // Where none is, the file is not read, so that a broken one is in nobody's way.
+        let context = match (&global.server, &global.context, &server) {
             (Some(_), ..) | (None, None, Some(_)) => None,
-            (None, Some(name), _) => Some((name.clone(), "--context")),
-            (None, None, None) => match variable("TENURE_CONTEXT") {
-                Some(name) => Some((name, "TENURE_CONTEXT")),
-                None => contexts.current.clone().map(|name| (name, "current")),
-            },
+            (None, Some(name), _) => Some((contexts()?.get(name, "--context")?, name.clone())),
+            (None, None, None) => {
+                let contexts = contexts()?;
+                let named = match variable("TENURE_CONTEXT") {
+                    Some(name) => Some((name, "TENURE_CONTEXT")),
+                    None => contexts.current.clone().map(|name| (name, "current")),
+                };
+                let get = |(name, said): (String, &str)| Ok((contexts.get(&name, said)?, name));
+                named.map(get).transpose().map_err(|error: Failed| error)?
+            }
         };
-        let context = named
-            .map(|(name, said)| Ok::<_, anyhow::Error>((contexts.get(&name, said)?, name)))
-            .transpose()?;
         let of = |name: &str| format!("context {name}");
         let (url, url_from) = match (&global.server, &context, server) {
             (Some(url), ..) => (url.clone(), "--server".to_owned()),
@@ -137,14 +143,7 @@ fn token(
     variable: &dyn Fn(&str) -> Option<String>,
     own: Option<(PathBuf, String)>,
 ) -> anyhow::Result<Option<(Secret, String)>> {
-    let read = |path: &Path, said: &str| {
-        let origin = format!("the file {} ({said})", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let why = format!("the token can't be read from {origin}: {error}; name another file");
-            Failed::new(Exit::Usage, why)
-        })?;
-        Ok::<_, anyhow::Error>(Some((Secret::new(&text, &origin)?, origin)))
-    };
+    let read = |path: &Path, said: &str| read_token(path, said).map(Some);
     if let Some(path) = &global.token_file {
         return read(path, "--token-file");
     }
@@ -161,6 +160,26 @@ fn token(
         return Ok(Some((Secret::new(&text, &origin)?, origin)));
     }
     own.map_or(Ok(None), |(path, said)| read(&path, &said))
+}
+
+/// The token of a file, and where it came from.
+fn read_token(path: &Path, said: &str) -> anyhow::Result<(Secret, String)> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let shown = path.display();
+    let origin = format!("the file {shown} ({said})");
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let why = format!("the token can't be read from {origin}: {error}; name another file");
+        Failed::new(Exit::Usage, why)
+    })?;
+    let secret = Secret::new(&text, &origin)?;
+    let mode = std::fs::metadata(path).map_or(0, |about| about.permissions().mode());
+    if mode & OTHERS_READ != 0 {
+        tell(format_args!(
+            "warning: everybody on this machine can read the token in {shown}; chmod 600 {shown}"
+        ));
+    }
+    Ok((secret, origin))
 }
 
 impl Contexts {
@@ -281,10 +300,7 @@ fn changed(global: &Global, name: &str, known: Option<Named>) -> anyhow::Result<
         path.transpose().context("this folder has no path")
     };
     let (token_file, ca_file) = (absolute(&global.token_file)?, absolute(&global.ca_file)?);
-    // What the environment says is not the context's.
-    let env = variable("TENURE_ACTOR");
-    let said = global.actor.clone();
-    let actor = said.filter(|actor| env.as_deref() != Some(actor.as_str()));
+    let actor = global.actor.clone();
     let (url, known) = match (global.server.clone(), known) {
         // Another server gets nothing that was meant for the one before.
         (Some(url), Some(known)) if known.url != url => (url, None),
@@ -302,14 +318,13 @@ fn changed(global: &Global, name: &str, known: Option<Named>) -> anyhow::Result<
         actor: actor.or_else(|| known.as_ref()?.actor.clone()),
     };
     // What no command could use is not kept.
+    let said = format!("context {name}");
+    let token = named.token_file.as_ref();
     let target = Target {
         url: named.url.clone(),
-        url_from: format!("context {name}"),
-        token: None,
-        ca_file: named
-            .ca_file
-            .clone()
-            .map(|path| (path, format!("context {name}"))),
+        url_from: said.clone(),
+        token: token.map(|path| read_token(path, &said)).transpose()?,
+        ca_file: named.ca_file.clone().map(|path| (path, said)),
         actor: None,
     };
     super::link::Link::server(&target)?;

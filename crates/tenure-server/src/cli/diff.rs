@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tenure::{Message, Pointer, Tenant, TenantName, TenantRef};
 
-use super::apply;
+use super::apply::{self, Wrong, side_by_side};
 use super::args::{Diff, Format};
 use super::client::{Call, Client, path_of};
 use super::error::{Exit, Failed, exit_of};
 use super::output::{Paint, painted, print, print_lines, print_value, tell};
+use super::progress::Bar;
 use crate::api::tenants::wire::TenantView;
 use crate::manifest::{Entry, Manifest};
 
@@ -35,36 +36,40 @@ struct Change {
 }
 
 pub(super) async fn run(client: &Client, args: &Diff, format: Format) -> anyhow::Result<()> {
-    let manifest = Manifest::read(&args.file)?;
+    let manifest = Manifest::read(&args.file)?.of_some(&args.file)?;
+    let entries = &manifest.entries;
+    let bar = Bar::new("comparing", entries.len());
+    let compared = |entry: Entry| {
+        let client = client.clone();
+        async move { one(&client, &entry).await }
+    };
+    let results = side_by_side(entries, &bar, compared).await;
+    bar.done();
     let mut differing = Vec::new();
-    let mut refused = Vec::new();
-    let mut exit = None;
-    for entry in &manifest.entries {
-        match one(client, entry).await {
-            Ok(None) => {}
+    let mut wrong = Wrong::default();
+    let mut same = 0;
+    for (entry, result) in results.into_values() {
+        match result {
+            Ok(None) => same += 1,
             Ok(Some(found)) => differing.push(found),
-            Err(error) => {
-                exit = exit.or_else(|| Some(exit_of(&error)));
-                refused.push(format!("{}: {}: {error:#}", entry.place, entry.name));
-            }
+            Err(error) => wrong.add(&entry, &error),
         }
     }
     match format {
-        Format::Json | Format::Yaml => print_value(format, &differing)?,
+        Format::Json | Format::Yaml => print_value(format, &json!({ "items": differing }))?,
         Format::Name => print_lines(differing.iter().map(|differing| &differing.name))?,
         Format::Table | Format::Wide => print(&page(&differing))?,
     }
-    let created = differing.iter().filter(|one| one.effect == "created");
-    let (created, all) = (created.count(), manifest.entries.len());
-    tell(format_args!(
-        "{all} tenants: {created} would be created, {} configured, {} unchanged",
-        differing.len() - created,
-        all - differing.len() - refused.len()
-    ));
-    if let Some(exit) = exit {
-        refused.push("the manifest can't be applied so; correct this".to_owned());
-        return Err(Failed::new(exit, refused.join("\n")).into());
+    if wrong.exit.is_some() {
+        let then = "this can't be compared; correct it, or what it needs";
+        return Err(Failed::new(Exit::Uncompared, wrong.text(then.to_owned())).into());
     }
+    let created = differing.iter().filter(|one| one.effect == "created");
+    let (created, all) = (created.count(), entries.len());
+    tell(format_args!(
+        "{all} tenants: {created} would be created, {} configured, {same} unchanged",
+        differing.len() - created,
+    ));
     if differing.is_empty() {
         Ok(())
     } else {

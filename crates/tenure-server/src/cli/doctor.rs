@@ -1,13 +1,15 @@
 //! `doctor`: checks what a store holds against its own rules, and what is wanted against the
 //! configuration.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use tenure::check::{Finding, Verified, verify_all};
 use tenure::{ClassRules as _, PageSize, Query, Revision, Store, StoreError, TenantId, TenantName};
 
 use super::args::{Doctor, Format, Global};
 use super::error::{Exit, Failed};
-use super::output::{Table, print_value, tell};
+use super::output::{Table, print_lines, print_value, tell};
 use super::progress::Bar;
 use super::store::{configured, open_existing, store_url};
 use crate::classes::Classes;
@@ -146,6 +148,11 @@ fn judge(findings: u64, misfits: u64) -> anyhow::Result<()> {
 fn print_verdict(format: Format, verdict: &Verdict) -> anyhow::Result<()> {
     if matches!(format, Format::Json | Format::Yaml) {
         return print_value(format, verdict);
+    }
+    if format == Format::Name {
+        let found = verdict.findings.iter().map(|finding| finding.tenant);
+        let misfits = verdict.config_findings.iter().map(|misfit| misfit.tenant);
+        return print_lines(found.chain(misfits).collect::<BTreeSet<_>>());
     }
     if verdict.findings.is_empty() && verdict.config_findings.is_empty() {
         return Ok(());

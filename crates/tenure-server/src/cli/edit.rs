@@ -1,6 +1,7 @@
 //! `edit`: changes what is wanted of a tenant in an editor.
 //!
-//! What was typed is never lost: until it is taken, it stays in a file that every error names.
+//! The text is the whole of the tenant: what is taken out of it is removed. What was typed is never
+//! lost: until it is taken, it stays in a file that every error names.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,27 +55,66 @@ pub(super) async fn run(client: &Client, args: &Edit, format: Format) -> anyhow:
         tell(format_args!("nothing was changed, so nothing was sent"));
         return Ok(());
     }
+    // Whether the file, applied, would leave what was taken out of it.
+    let mut is_partial = false;
     let sent = async {
         let entry = entry(&edited?, &path, &tenant)?;
-        let call = apply::call(&entry, &args.message, false).if_revision(Some(tenant.revision));
+        is_partial = entry.labels.is_none() || entry.annotations.is_none();
+        let call = apply::call(&whole(entry), &args.message, false);
+        let call = call.if_revision(Some(tenant.revision));
         changed(client, &call, format).await
     };
-    sent.await.map_err(|error| {
-        let (exit, file) = (exit_of(&error), path.display());
-        let help = if exit == Exit::Conflict {
-            format!("compare with `tenure diff -f {file}`, then `tenure apply -f {file}`")
-        } else {
-            format!("correct it there, then `tenure apply -f {file}`")
-        };
-        let exit = if exit == Exit::NotFound {
-            Exit::Error
-        } else {
-            exit
-        };
-        let why = format!("{error:#}\nwhat you wrote is kept in {file}: {help}");
-        anyhow::Error::from(Failed::new(exit, why))
-    })?;
+    let sent = sent.await;
+    sent.map_err(|error| refused(error, &path, &tenant, is_partial))?;
     std::fs::remove_file(&path).with_context(|| format!("can't remove {}", path.display()))
+}
+
+/// The entry as the text has it, where nothing is left as it was: what is not there is none, and a
+/// tenant of which nothing is said runs, as a new one does.
+fn whole(entry: Entry) -> Entry {
+    Entry {
+        labels: entry.labels.or_else(|| Some(Labels::default())),
+        annotations: entry.annotations.or_else(|| Some(Annotations::default())),
+        running: entry.running.or(Some(true)),
+        ..entry
+    }
+}
+
+/// The error, with what became of what was typed.
+fn refused(error: anyhow::Error, path: &Path, tenant: &Tenant, is_partial: bool) -> anyhow::Error {
+    if !path.exists() {
+        return error;
+    }
+    let (exit, file) = (exit_of(&error), path.display());
+    let help = if error.is::<Reclassed>() {
+        let class = &tenant.class;
+        format!("put `class: {class}` back there, then `tenure apply -f {file}`")
+    } else if exit == Exit::Conflict {
+        format!("compare with `tenure diff -f {file}`, then `tenure apply -f {file}`")
+    } else {
+        format!("correct it there, then `tenure apply -f {file}`")
+    };
+    let partial = if is_partial {
+        "; apply leaves labels and annotations that are not there: write {} to have none"
+    } else {
+        ""
+    };
+    let exit = match exit {
+        Exit::NotFound => Exit::Error,
+        _ if error.is::<Reclassed>() => Exit::Conflict,
+        exit => exit,
+    };
+    let why = format!("{error:#}\nwhat you wrote is kept in {file}: {help}{partial}");
+    Failed::new(exit, why).into()
+}
+
+/// The text has another class than the tenant.
+#[derive(Debug, thiserror::Error)]
+#[error("a tenant's class is for ever: {name} is of class {is}, not {class}; nothing was sent")]
+struct Reclassed {
+    name: TenantName,
+    is: ClassName,
+    class: ClassName,
 }
 
 /// The tenant as YAML, or as JSON if the YAML of it would be read as something else.
@@ -101,7 +141,8 @@ fn written(tenant: &Tenant) -> anyhow::Result<String> {
         None => serde_json::to_string_pretty(&it)?,
     };
     Ok(format!(
-        "# {} at revision {}. Change it, save and close; without a change nothing is sent.\n{}\n",
+        "# {} at revision {}. Change it, save and close; without a change nothing is sent.\n\
+         # What you take out is removed; without `running` it runs.\n{}\n",
         tenant.name,
         tenant.revision,
         body.trim_end()
@@ -138,7 +179,15 @@ async fn edited(path: &Path) -> anyhow::Result<String> {
             "the editor {editor:?} failed ({ended}); nothing was sent"
         ));
     }
-    std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))
+    std::fs::read_to_string(path).map_err(|error| {
+        let file = path.display();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => anyhow!(
+                "the editor {editor:?} removed {file}, so nothing was sent and nothing is kept"
+            ),
+            _ => anyhow!("can't read {file}: {error}; nothing was sent"),
+        }
+    })
 }
 
 /// Whether nothing is asked for: the same text, or none beside comments.
@@ -152,7 +201,15 @@ fn entry(text: &str, path: &Path, tenant: &Tenant) -> anyhow::Result<Entry> {
     let file = path.display().to_string();
     let manifest = Manifest::parse([(file.as_str(), text)])?;
     match <[Entry; 1]>::try_from(manifest.entries) {
-        Ok([entry]) if entry.name == tenant.name => Ok(entry),
+        Ok([entry]) if entry.name == tenant.name => match &entry.class {
+            Some(class) if *class != tenant.class => Err(Reclassed {
+                name: entry.name,
+                is: tenant.class.clone(),
+                class: class.clone(),
+            }
+            .into()),
+            _ => Ok(entry),
+        },
         _ => {
             let why = format!(
                 "{file} must hold {} and no other tenant: a name is not changed; nothing was sent",

@@ -3,9 +3,13 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use tenure::TenantName;
+
 /// The exit codes. Scripts compare them, so they never change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// There is nothing more to do.
+    Done = 0,
     /// It failed.
     Error = 1,
     /// The command line is wrong.
@@ -25,6 +29,7 @@ pub(crate) enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
+            Exit::Done => 0,
             Exit::Error => 1,
             Exit::Usage => 2,
             Exit::NotFound => 3,
@@ -41,6 +46,8 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failed {
     pub(crate) exit: Exit,
     message: String,
+    /// The name that no living tenant has, if that is why.
+    missing: Option<TenantName>,
 }
 
 impl Failed {
@@ -48,15 +55,19 @@ impl Failed {
         Self {
             exit,
             message: message.into(),
+            missing: None,
         }
     }
-}
 
-impl Failed {
     /// An exit code for what was told already.
-    pub(crate) const fn told(exit: Exit) -> Self {
-        let message = String::new();
-        Self { exit, message }
+    pub(crate) fn told(exit: Exit) -> Self {
+        Self::new(exit, String::new())
+    }
+
+    /// The same, because no living tenant has this name.
+    pub(super) fn missing(mut self, name: Option<TenantName>) -> Self {
+        self.missing = name;
+        self
     }
 }
 
@@ -68,10 +79,35 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
+/// What may pass: the server was not reached, or could not take the request now.
+#[derive(Debug)]
+pub(super) struct Passing(pub(super) anyhow::Error);
+
+impl fmt::Display for Passing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Passing {}
+
+/// Whether it may be different in a while, as when a server is started anew.
+pub(super) fn may_pass(error: &anyhow::Error) -> bool {
+    error.is::<Passing>()
+}
+
 /// The exit code of any error.
 pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
+    failed(error).map_or(Exit::Error, |failed| failed.exit)
+}
+
+/// The name that no living tenant has, if that is what is wrong.
+pub(super) fn missing_in(error: &anyhow::Error) -> Option<&TenantName> {
+    failed(error)?.missing.as_ref()
+}
+
+fn failed(error: &anyhow::Error) -> Option<&Failed> {
     error
         .chain()
         .find_map(|cause| cause.downcast_ref::<Failed>())
-        .map_or(Exit::Error, |f| f.exit)
 }

@@ -4,10 +4,11 @@ use serde::Serialize;
 use tenure::{Summary, Tenant, TenantRef};
 
 use super::args::{Format, Get};
-use super::client::{Call, Client, path_of, shown};
+use super::client::{Call, Client, path_of};
 use super::drift;
 use super::error::{Exit, Failed, exit_of};
 use super::output::{print, print_value};
+use super::refusal::with_near;
 use super::tenants::{print_summaries, selected, steps};
 use crate::api::tenants::wire::TenantView;
 
@@ -39,7 +40,7 @@ pub(super) async fn run(client: &Client, args: &Get, format: Format) -> anyhow::
             // One that is gone since it was selected is none of them.
             Err(error) if exit_of(&error) == Exit::NotFound && args.selector.is_some() => {}
             Err(error) if exit_of(&error) == Exit::NotFound && who_are_many(args) => {
-                missing.push(format!("{}: {error:#}", shown(who)));
+                missing.push(format!("{:#}", with_near(client, error).await));
             }
             Err(error) => return Err(error),
         }

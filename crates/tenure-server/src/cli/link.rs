@@ -237,6 +237,11 @@ fn unreached(base: &str, error: &reqwest::Error) -> anyhow::Error {
              that signed it with --ca-file, or `ca_file` of a context"
         );
     }
+    if why.contains("corrupt message")
+        && let Some(rest) = base.strip_prefix("https://")
+    {
+        return anyhow!("{base} does not speak TLS; if that is meant, try http://{rest}");
+    }
     anyhow!(
         "no server answers at {base} ({why}); start one with `tenure serve`, name another with \
          --server, or go straight to a store with --store"

@@ -2,6 +2,7 @@
 //! configuration is read, which says how.
 
 use super::args::{Cli, Command};
+use super::error::{Failed, exit_of};
 use crate::config::Telemetry;
 use crate::telemetry::{self, Traces};
 
@@ -33,6 +34,25 @@ pub(super) fn start_serving(
 ) -> anyhow::Result<Option<Traces>> {
     let collector = telemetry.otlp_endpoint.as_deref();
     telemetry::log(serving(verbose), json, collector)
+}
+
+/// How something that serves ended, told already if its log is JSON and it failed: then the error is a
+/// line of JSON too, and whatever reads the log need not read anything else.
+///
+/// # Errors
+///
+/// The same, with the same exit code.
+pub(crate) fn told_as_logged(done: anyhow::Result<()>, json: bool) -> anyhow::Result<()> {
+    let Err(error) = done else {
+        return Ok(());
+    };
+    let why = format!("{error:#}");
+    // Who has turned errors off in the log is told as by any command.
+    if !json || why.is_empty() || !tracing::enabled!(tracing::Level::ERROR) {
+        return Err(error);
+    }
+    tracing::error!("{why}");
+    Err(Failed::told(exit_of(&error)).into())
 }
 
 const fn serving(verbose: u8) -> &'static str {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::args::{Color, Format, Global};
+use super::error::{Exit, Failed};
 use super::jsonpath::JsonPath;
 
 /// The longest message in a table that is not wide.
@@ -66,17 +67,47 @@ pub(super) fn painted(paint: Paint, text: &str) -> String {
     }
 }
 
-/// Prints data. A reader that has enough, such as `head`, is no error.
+/// Prints data. A reader that has enough, such as `head`, is no error, and the work goes on.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    written(text).map(drop)
+}
+
+/// Prints data of which there is ever more, and ends the command if nobody reads it.
+pub(super) fn stream(text: &str) -> anyhow::Result<()> {
+    if written(text)? { Ok(()) } else { Err(gone()) }
+}
+
+/// Ends the command if nobody reads what it prints. While nothing is printed, nothing else tells.
+pub(super) fn still_read() -> anyhow::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let stdout = std::io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    // A system that can't say is believed to have a reader: the next write will tell.
+    let told = poll(&mut asked, Some(&Timespec::default()));
+    let [asked] = asked;
+    let is_gone = asked.revents().intersects(PollFlags::ERR | PollFlags::HUP);
+    if told.is_ok() && is_gone {
+        return Err(gone());
+    }
+    Ok(())
+}
+
+/// A quiet end: who asked has enough.
+fn gone() -> anyhow::Error {
+    Failed::told(Exit::Done).into()
+}
+
+/// Writes, and says whether somebody read it.
+fn written(text: &str) -> anyhow::Result<bool> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("can't write to standard output")
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("can't write to standard output"),
     }
 }
 
@@ -92,13 +123,10 @@ pub(super) fn print_lines(
     print(&text)
 }
 
-/// Tells people something beside the data.
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place that tells people something"
-)]
+/// Tells people something beside the data. If they can't hear it, the work goes on.
 pub(crate) fn tell(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    // In one piece, so that lines of others don't come in between.
+    drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
 }
 
 /// Whether a person watches.
@@ -106,9 +134,19 @@ pub(crate) fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
 
+/// The expression that picks from what would be printed, if one was given.
+fn path() -> Option<&'static JsonPath> {
+    SETTINGS.get()?.path.as_ref()
+}
+
+/// Whether one was given.
+pub(super) fn is_picking() -> bool {
+    path().is_some()
+}
+
 /// Prints a value as JSON or YAML.
 pub(super) fn print_value(format: Format, value: &impl Serialize) -> anyhow::Result<()> {
-    if let Some(path) = SETTINGS.get().and_then(|settings| settings.path.as_ref()) {
+    if let Some(path) = path() {
         return print(&path.picked(&serde_json::to_value(value)?));
     }
     let text = if format == Format::Yaml {
@@ -119,16 +157,13 @@ pub(super) fn print_value(format: Format, value: &impl Serialize) -> anyhow::Res
     print(&format!("{}\n", text.trim_end()))
 }
 
-/// Prints a value of many, one after the other: a line of JSON, or a YAML document.
-pub(super) fn print_one_of_many(format: Format, value: &impl Serialize) -> anyhow::Result<()> {
-    let is_picked = SETTINGS
-        .get()
-        .is_some_and(|settings| settings.path.is_some());
-    match format {
-        _ if is_picked => print_value(format, value),
-        Format::Yaml => print(&format!("---\n{}", serde_saphyr::to_string(value)?)),
-        _ => print(&format!("{}\n", serde_json::to_string(value)?)),
-    }
+/// A value of many, one after the other: a line of JSON, a YAML document, or what is picked of it.
+pub(super) fn one_of_many(format: Format, value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(match (path(), format) {
+        (Some(path), _) => path.picked(&serde_json::to_value(value)?),
+        (None, Format::Yaml) => format!("---\n{}", serde_saphyr::to_string(value)?),
+        (None, _) => format!("{}\n", serde_json::to_string(value)?),
+    })
 }
 
 /// Columns, two spaces apart; the last is as long as it is.

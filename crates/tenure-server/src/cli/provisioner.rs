@@ -14,22 +14,23 @@ use super::error::{Exit, Failed};
 use super::output::{Table, print, print_lines, print_value, tell};
 use crate::kit::{self, Asked, Breach, CaseReport, Event, Report, Tamper, Target, Verdict};
 use crate::provisioner::{HttpOptions, SecretSources, SigningSecret};
-use crate::service::signalled;
+use crate::signals::Signals;
 
 pub(super) async fn test(args: ProvisionerTest, format: Format) -> anyhow::Result<()> {
     let asked = asked(args)?;
     let stop = CancellationToken::new();
+    let mut signals = Signals::listen().context("can't listen for signals")?;
     let report = {
         let running = kit::run(&asked, &stop, told);
         tokio::pin!(running);
         tokio::select! {
             report = &mut running => report,
-            () = signalled() => {
+            _ = signals.next() => {
                 tell("stopping; what the case has made is destroyed first");
                 stop.cancel();
                 tokio::select! {
                     report = &mut running => report,
-                    () = signalled() => {
+                    _ = signals.next() => {
                         let why = "stopped at once; tenants named kit-… may be left behind";
                         return Err(Failed::new(Exit::Error, why).into());
                     }

@@ -100,7 +100,7 @@ fn row(arg: &Arg) -> String {
     let help = arg.get_help().map(ToString::to_string);
     let mut meaning = help.unwrap_or_default();
     let possible = arg.get_possible_values();
-    if takes && !possible.is_empty() {
+    if takes && !possible.is_empty() && !arg.is_hide_possible_values_set() {
         let words: Vec<&str> = possible
             .iter()
             .map(clap::builder::PossibleValue::get_name)

@@ -13,6 +13,14 @@ pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
     let config = Config::load(&sources)?;
     let json = telemetry::is_json(config.telemetry.log_format);
     let traces = logs::start_serving(global.verbose, (&config.telemetry, json))?;
+    let done = serve(&config, json).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    logs::told_as_logged(done, json)
+}
+
+async fn serve(config: &Config, json: bool) -> anyhow::Result<()> {
     let say = |text: String| {
         // So that every line is JSON.
         if json {
@@ -27,13 +35,10 @@ pub(super) async fn run(global: &Global, args: &Serve) -> anyhow::Result<()> {
             "no class is configured, so no tenant can be made; {advice}"
         ));
     }
-    let service = Service::start(&config).await?;
+    let service = Service::start(config).await?;
     say(format!("serving on {}; Ctrl-C stops", service.url()));
     service.asked_to_stop().await;
     service.stop().await;
-    if let Some(traces) = traces {
-        traces.finish().await;
-    }
     Ok(())
 }
 

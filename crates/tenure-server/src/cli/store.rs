@@ -8,6 +8,7 @@ use tenure::{Engine, Readiness, Store};
 
 use super::args::Global;
 use super::error::{Exit, Failed};
+use super::output::tell;
 use crate::api::{self, ApiOptions, ApiState};
 use crate::config::{Config, Environment, Sources};
 use crate::open;
@@ -31,6 +32,14 @@ pub(super) fn store_url(global: &Global, command: &str) -> anyhow::Result<String
 
 fn environment() -> anyhow::Result<Environment> {
     Environment::of_process().context("this process has no working folder")
+}
+
+/// Warns of variables that nothing reads: what they were meant to say does not count.
+pub(super) fn warn_of_misspelt() -> anyhow::Result<()> {
+    for wrong in environment()?.misspelt() {
+        tell(format_args!("warning: {wrong}"));
+    }
+    Ok(())
 }
 
 /// What a configuration is read from: the file that is named, or else the one of the environment or
@@ -73,16 +82,21 @@ pub(crate) fn redacted(url: &str) -> String {
     }
 }
 
-/// Opens a store that is there: a misspelt path must not become a new, empty store.
-pub(super) async fn open_existing(url: &str) -> anyhow::Result<Arc<dyn Store>> {
-    if let Some(file) = file_of(url)
-        && !file.exists()
-    {
-        return Err(anyhow!(
+/// Refuses an embedded store whose file is not there: a misspelt path must not become a new, empty
+/// store.
+pub(super) fn is_there(url: &str) -> anyhow::Result<()> {
+    match file_of(url) {
+        Some(file) if !file.exists() => Err(anyhow!(
             "there is no database {}; check the path, or make one with `tenure migrate --store {url}`",
             file.display()
-        ));
+        )),
+        _ => Ok(()),
     }
+}
+
+/// Opens a store that is there.
+pub(super) async fn open_existing(url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    is_there(url)?;
     let store = open::open(url).await.context(
         "can't open the store; if a server has it open, ask that server instead: use --server",
     )?;

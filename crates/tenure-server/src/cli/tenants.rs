@@ -1,14 +1,12 @@
 //! Commands about tenants: each is one call of the API.
 
-use std::io::IsTerminal as _;
-
 use http::Method;
 use serde::Serialize;
 use serde_json::json;
-use tenure::{Clock as _, Line, Step, Summary, SystemClock, TenantRef, Timestamp};
+use tenure::{Clock as _, Line, Step, Summary, SystemClock, Timestamp};
 
-use super::args::{Delete, Format, History, List, Verb, Why};
-use super::client::{Call, Client, path_of, shown};
+use super::args::{Format, History, List, Verb, Why};
+use super::client::{Call, Client, path_of};
 use super::error::{Exit, Failed};
 use super::output::{self, Table, age, one_line, print, print_lines, print_value, short};
 use crate::api::tenants::wire::{HistoryPage, TenantPage, TenantView};
@@ -226,6 +224,10 @@ pub(super) fn to_the_second(at: Timestamp) -> String {
 }
 
 pub(super) async fn counts(client: &Client, format: Format) -> anyhow::Result<()> {
+    if format == Format::Name {
+        let why = "counts has no names; `tenure list -o name` has, or use -o json";
+        return Err(Failed::new(Exit::Usage, why).into());
+    }
     let counts: serde_json::Value = client.call(&Call::get("/v1/counts")).await?.json()?;
     if matches!(format, Format::Json | Format::Yaml) {
         return print_value(format, &counts);
@@ -261,17 +263,6 @@ pub(super) async fn verb(
     changed(client, &call, format).await
 }
 
-pub(super) async fn delete(client: &Client, args: &Delete, format: Format) -> anyhow::Result<()> {
-    if !args.yes {
-        confirm(&args.who)?;
-    }
-    let message = args.why.message.as_str();
-    let call = Call::new(Method::DELETE, path_of(&args.who, ""))
-        .with("message", (!message.is_empty()).then_some(message))
-        .if_revision(args.why.if_revision);
-    changed(client, &call, format).await
-}
-
 /// Sends a write of one tenant and prints what it is then.
 pub(super) async fn changed(client: &Client, call: &Call, format: Format) -> anyhow::Result<()> {
     let answer = client.call(call).await?;
@@ -293,26 +284,6 @@ pub(super) async fn changed(client: &Client, call: &Call, format: Format) -> any
             ))
         }
     }
-}
-
-/// Has the name typed once more, which nobody does by accident.
-fn confirm(who: &TenantRef) -> anyhow::Result<()> {
-    let name = shown(who);
-    if !std::io::stdin().is_terminal() {
-        let why = format!(
-            "delete asks before it acts, and nobody can answer here; pass --yes to delete {name}"
-        );
-        return Err(Failed::new(Exit::Usage, why).into());
-    }
-    output::tell(format_args!(
-        "This tears down what {name} has. Type {name} to go on:"
-    ));
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed)?;
-    if typed.trim() == name {
-        return Ok(());
-    }
-    Err(Failed::new(Exit::Error, format!("that is not {name}; nothing was done")).into())
 }
 
 /// What a write did to a tenant, as `apply` prints it.

@@ -8,6 +8,7 @@ use tenure::{ClassName, Clock as _, Invalid, Role, SystemClock, Timestamp};
 use super::args::{Format, Until};
 use super::client::{Call, Client};
 use super::error::{Exit, Failed};
+use super::hints::roles;
 use super::output::{Table, age, print, print_lines, print_value, tell};
 use super::tenants::WHOLE_PAGE;
 use super::values::{selector, time, until};
@@ -25,11 +26,13 @@ pub(super) enum Token {
     /// Show a token: all of it but itself.
     Get {
         /// Its name.
+        #[arg(value_parser = name)]
         name: ClassName,
     },
     /// Give a token of the same name in place of the one that there is, and print it: this once.
     Rotate {
         /// Its name.
+        #[arg(value_parser = name)]
         name: ClassName,
         /// How long the one before is good still, such as 1h; not at all if absent.
         #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
@@ -38,6 +41,7 @@ pub(super) enum Token {
     /// End a token for ever.
     Revoke {
         /// Its name.
+        #[arg(value_parser = name)]
         name: ClassName,
     },
 }
@@ -45,9 +49,10 @@ pub(super) enum Token {
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// What it is called, and what history calls its bearer: token:NAME.
+    #[arg(value_parser = name)]
     name: ClassName,
     /// viewer, operator, admin, provisioner or auditor.
-    #[arg(long, value_parser = role)]
+    #[arg(long, value_parser = roles(), hide_possible_values = true)]
     role: Role,
     /// For a provisioner: the classes whose work it may do.
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
@@ -55,14 +60,36 @@ pub(super) struct Create {
     /// Only the tenants whose labels match, such as 'tier in (gold,silver)'.
     #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = selector)]
     scope: String,
-    /// From when on it is no good, such as 2027-01-01T00:00:00Z, or how long from now, such as 90d;
-    /// never if absent.
+    /// From when on it is no good, such as 2027-01-01T00:00:00Z or 2027-01-01, or how long from now,
+    /// such as 90d; never if absent.
     #[arg(long, value_name = "TIME", value_parser = until)]
     expires: Option<Until>,
 }
 
-fn role(text: &str) -> Result<Role, Invalid> {
-    text.parse()
+impl Create {
+    /// What a role can't have, or must have.
+    fn check(&self) -> Result<(), Failed> {
+        let why = match (self.role, self.class.is_empty(), self.scope.is_empty()) {
+            (Role::Provisioner, true, _) => {
+                "--role provisioner needs --class: whose work it may do"
+            }
+            (Role::Provisioner, _, false) => {
+                "--scope is not for a provisioner: --class says what it gets"
+            }
+            (Role::Admin, _, false) => {
+                "--scope is not for an admin, who makes tokens without any; make it an operator"
+            }
+            (Role::Provisioner, false, true) | (_, true, _) => return Ok(()),
+            _ => "--class is for --role provisioner; --scope says which tenants the others see",
+        };
+        Err(Failed::new(Exit::Usage, why))
+    }
+}
+
+/// A token's name, which is spelled as a class is.
+fn name(text: &str) -> Result<ClassName, String> {
+    let parsed = text.parse();
+    parsed.map_err(|invalid: Invalid| format!("name {}", invalid.rule()))
 }
 
 pub(super) async fn run(client: &Client, command: Token, format: Format) -> anyhow::Result<()> {
@@ -95,6 +122,7 @@ async fn create(client: &Client, args: &Create, format: Format) -> anyhow::Resul
             return Err(Failed::new(Exit::Usage, why).into());
         }
     };
+    args.check()?;
     let mut body = json!({
         "name": args.name,
         "role": args.role,

@@ -1,10 +1,18 @@
 //! Values as people type them.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum as _;
-use tenure::{Clock as _, ConditionKind, Revision, Selector, State, SystemClock, Timestamp};
+use tenure::{
+    Actor, Annotations, Clock as _, ConditionKind, Invalid, Labels, Revision, Selector, State,
+    SystemClock, Timestamp,
+};
 
 use super::args::Format;
 use super::jsonpath::JsonPath;
+
+/// The longest name of a context.
+const NAME_MAX: usize = 63;
 
 /// A format, with the expression that picks from it.
 #[derive(Clone, Debug)]
@@ -68,7 +76,7 @@ pub(super) fn time(text: &str) -> Result<std::time::Duration, String> {
 
 /// What `--for` takes.
 pub(super) fn goal(text: &str) -> Result<Goal, String> {
-    let condition = |word: &str| word.parse().map_err(|e: tenure::Invalid| e.to_string());
+    let condition = |word: &str| word.parse().map_err(|e: Invalid| e.to_string());
     if let Some(kind) = text.strip_prefix("condition!=") {
         return condition(kind).map(Goal::Lacks);
     }
@@ -79,17 +87,13 @@ pub(super) fn goal(text: &str) -> Result<Goal, String> {
     state
         .parse()
         .map(Goal::State)
-        .map_err(|e: tenure::Invalid| format!("{e}; or it is condition=KIND or condition!=KIND"))
+        .map_err(|e: Invalid| format!("{e}; or it is condition=KIND or condition!=KIND"))
 }
 
 /// A time that is over, or one to come: a time, a day, or how long ago.
 pub(super) fn past(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse() {
+    if let Some(at) = moment(text) {
         return Ok(at);
-    }
-    if let Ok(day) = text.parse::<jiff::civil::Date>() {
-        let begin = day.to_string() + "T00:00:00Z";
-        return begin.parse().map_err(|e: tenure::Invalid| e.to_string());
     }
     let ago = length(text).ok_or_else(|| {
         "must be a time such as 2026-11-17T09:00:00Z, a day such as 2026-11-17, or how long ago, \
@@ -97,6 +101,15 @@ pub(super) fn past(text: &str) -> Result<Timestamp, String> {
             .to_owned()
     })?;
     Ok(SystemClock.now().minus(ago))
+}
+
+/// A time, or a day, which is its begin.
+fn moment(text: &str) -> Option<Timestamp> {
+    let day = || {
+        let day: jiff::civil::Date = text.parse().ok()?;
+        (day.to_string() + "T00:00:00Z").parse().ok()
+    };
+    text.parse().ok().or_else(day)
 }
 
 /// Days and weeks are what they are without a calendar: 24 hours, and seven of them.
@@ -110,11 +123,13 @@ pub(super) fn until(text: &str) -> Result<Until, String> {
     if text == "now" {
         return Ok(Until::Now);
     }
-    if let Ok(at) = text.parse() {
+    if let Some(at) = moment(text) {
         return Ok(Until::At(at));
     }
     length(text).map(Until::For).ok_or_else(|| {
-        "must be a time such as 2026-12-01T00:00:00Z, a length such as 2h or 3d, or now".to_owned()
+        "must be a time such as 2026-12-01T00:00:00Z, a day such as 2026-12-01, a length such as 2h \
+         or 3d, or now"
+            .to_owned()
     })
 }
 
@@ -127,14 +142,62 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn revision(text: &str) -> Result<Revision, String> {
-    let number = text
-        .parse()
-        .map_err(|_| "must be a whole number".to_owned())?;
-    Ok(Revision::new(number))
+    match text.parse() {
+        Ok(number @ 1..) => Ok(Revision::new(number)),
+        _ => Err("must be a whole number from 1, as `tenure get -o wide` shows it".to_owned()),
+    }
+}
+
+/// Who acts: a person. Workers and the system act for themselves, and tokens say who has them.
+pub(super) fn person(text: &str) -> Result<Actor, String> {
+    let actor: Actor = text.parse().map_err(|e: Invalid| e.to_string())?;
+    if text.starts_with("user:") {
+        return Ok(actor);
+    }
+    Err("must be user: and a name, such as user:maria".to_owned())
+}
+
+/// What `label` takes: `KEY=VALUE`, or `KEY-`.
+pub(super) fn label(text: &str) -> Result<(String, Option<String>), String> {
+    mark(text, |pairs| Labels::parse(pairs).err())
+}
+
+/// What `annotate` takes.
+pub(super) fn annotation(text: &str) -> Result<(String, Option<String>), String> {
+    mark(text, |pairs| Annotations::parse(pairs).err())
+}
+
+fn mark(
+    text: &str,
+    wrong: impl Fn(BTreeMap<String, String>) -> Option<Invalid>,
+) -> Result<(String, Option<String>), String> {
+    let (key, value) = match (text.split_once('='), text.strip_suffix('-')) {
+        (Some((key, value)), _) => (key, Some(value)),
+        (None, Some(key)) => (key, None),
+        (None, None) => return Err("must be KEY=VALUE, or KEY- to take it away".to_owned()),
+    };
+    let pair = (key.to_owned(), value.unwrap_or_default().to_owned());
+    match wrong(BTreeMap::from([pair])) {
+        Some(invalid) => Err(invalid.rule().to_owned()),
+        None => Ok((key.to_owned(), value.map(str::to_owned))),
+    }
+}
+
+/// The name of a context, which a file and a command line can hold as it is.
+pub(super) fn context(text: &str) -> Result<String, String> {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins && text.chars().all(is_good) && text.len() <= NAME_MAX {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "must be 1 to {NAME_MAX} letters, digits, dots, underscores or hyphens, and begin with a \
+         letter or digit"
+    ))
 }
 
 /// Checks it here, and sends it as it was typed.
-pub(super) fn selector(text: &str) -> Result<String, tenure::Invalid> {
+pub(super) fn selector(text: &str) -> Result<String, Invalid> {
     text.parse::<Selector>().map(|_| text.to_owned())
 }
 
@@ -164,8 +227,18 @@ mod tests {
         }
         let time = "2026-12-01T00:00:00Z";
         assert_eq!(until(time).unwrap(), Until::At(time.parse().unwrap()));
-        for bad in ["", "-2h", "1mo", "soon", "2026-12-01", "3"] {
+        assert_eq!(until("2026-12-01").unwrap(), until(time).unwrap());
+        for bad in ["", "-2h", "1mo", "soon", "2026-13-01", "3"] {
             assert!(until(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_revision_counts_from_one_and_only_people_act() {
+        assert!(revision("1").is_ok() && revision("0").is_err() && revision("x").is_err());
+        assert!(person("user:maria").is_ok());
+        for other in ["worker:x", "system:x", "token:x", "maria", ""] {
+            assert!(person(other).is_err(), "{other}");
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tenure::{State, TenantRef};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::args::Wait;
+use super::args::{Format, Wait};
 use super::client::{Call, Client, path_of, shown};
-use super::error::{Exit, Failed, exit_of};
-use super::output::print;
+use super::error::{Exit, Failed, exit_of, may_pass};
+use super::output::{print, print_lines, print_value, tell};
+use super::refusal::deleted;
 use super::tenants::selected;
 use super::values::Goal;
 use crate::api::tenants::wire::TenantView;
@@ -17,32 +19,27 @@ use crate::api::tenants::wire::TenantView;
 const LOOK_FIRST: Duration = Duration::from_millis(50);
 const LOOK_LAST: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(client: &Client, args: &Wait) -> anyhow::Result<()> {
+pub(super) async fn run(client: &Client, args: &Wait, format: Format) -> anyhow::Result<()> {
     let end = Instant::now() + args.timeout;
     let goal = args.goal;
-    let who = match &args.selector {
-        None => args
-            .who
-            .iter()
-            .map(|who| (shown(who), who.clone()))
-            .collect(),
-        Some(selector) => {
-            let found = selected(client, selector).await?;
-            if found.is_empty() {
-                let why =
-                    format!("no tenant has labels that match {selector}; `tenure list` shows all");
-                return Err(Failed::new(Exit::NotFound, why).into());
-            }
-            let named = found
-                .iter()
-                .map(|one| (one.name.to_string(), TenantRef::Id(one.id)));
-            named.collect::<Vec<_>>()
-        }
+    let who = waited_for(client, args).await?;
+    let mut waiting = Waiting {
+        client,
+        goal,
+        once: args.timeout.is_zero(),
+        answered: args.selector.is_some(),
+        silent: false,
     };
+    let mut views = Vec::new();
     for (name, who) in &who {
         let mut last = None;
-        let waited = timeout_at(end, one(client, who, goal, &mut last)).await;
-        waited.unwrap_or_else(|_| {
+        let waited = if waiting.once {
+            waiting.one(who, &mut last).await?
+        } else {
+            let waited = timeout_at(end, waiting.one(who, &mut last)).await;
+            waited.unwrap_or(Ok(None))?
+        };
+        let Some(view) = waited else {
             let stands = last.map_or_else(|| "was not seen".to_owned(), |view| stands(&view));
             let goal = match goal {
                 Goal::Lacks(kind) => format!("still {kind}"),
@@ -52,43 +49,108 @@ pub(super) async fn run(client: &Client, args: &Wait) -> anyhow::Result<()> {
                 "{name} {stands} after {} s and {goal}; `tenure explain {name}` says why",
                 args.timeout.as_secs(),
             );
-            Err(Failed::new(Exit::Timeout, why).into())
-        })?;
-        print(&format!("{name} {goal}\n"))?;
+            return Err(Failed::new(Exit::Timeout, why).into());
+        };
+        match format {
+            Format::Table | Format::Wide => print(&format!("{name} {goal}\n"))?,
+            Format::Name => print_lines([name])?,
+            Format::Json | Format::Yaml => views.push(view),
+        }
     }
-    Ok(())
+    match (format, views.as_slice()) {
+        (Format::Table | Format::Wide | Format::Name, _) => Ok(()),
+        (_, [view]) if args.selector.is_none() => print_value(format, view),
+        (_, items) => print_value(format, &Several { items }),
+    }
 }
 
-async fn one(
-    client: &Client,
-    who: &TenantRef,
+/// Several tenants, as the API's lists have them.
+#[derive(Serialize)]
+struct Several<'a> {
+    items: &'a [TenantView],
+}
+
+/// Those that are named, or those whose labels match now, by what they are called.
+async fn waited_for(client: &Client, args: &Wait) -> anyhow::Result<Vec<(String, TenantRef)>> {
+    let Some(selector) = &args.selector else {
+        let named = args.who.iter().map(|who| (shown(who), who.clone()));
+        return Ok(named.collect());
+    };
+    let found = selected(client, selector).await?;
+    if found.is_empty() {
+        let why = format!("no tenant has labels that match {selector}; `tenure list` shows all");
+        return Err(Failed::new(Exit::NotFound, why).into());
+    }
+    let named = found
+        .iter()
+        .map(|one| (one.name.to_string(), TenantRef::Id(one.id)));
+    Ok(named.collect())
+}
+
+struct Waiting<'a> {
+    client: &'a Client,
     goal: Goal,
-    last: &mut Option<TenantView>,
-) -> anyhow::Result<()> {
-    let mut who = who.clone();
-    let mut pause = LOOK_FIRST;
-    loop {
-        match client.call(&Call::get(path_of(&who, ""))).await {
-            // No living tenant of that name: deleted is what it is.
-            Err(error)
-                if goal == Goal::State(State::Deleted) && exit_of(&error) == Exit::NotFound =>
-            {
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-            Ok(answer) => {
-                let view: TenantView = answer.json()?;
-                // From here on this very tenant is meant, even if its name goes to another.
-                who = TenantRef::Id(view.tenant.id);
-                if is_there(&view, goal) {
-                    return Ok(());
+    /// Whether to look only once.
+    once: bool,
+    /// Whether the server has ever answered: then a silence is waited out.
+    answered: bool,
+    /// Whether it is silent now.
+    silent: bool,
+}
+
+impl Waiting<'_> {
+    /// The tenant, once it is there; `None` if it was to be looked at once, and is not.
+    async fn one(
+        &mut self,
+        who: &TenantRef,
+        last: &mut Option<TenantView>,
+    ) -> anyhow::Result<Option<TenantView>> {
+        let mut who = who.clone();
+        let mut pause = LOOK_FIRST;
+        loop {
+            match self.look(&who).await {
+                Err(error) if self.answered && may_pass(&error) => {
+                    if !self.silent {
+                        tell(format_args!("{error:#}; waiting goes on"));
+                    }
+                    self.silent = true;
                 }
-                never(&view, goal)?;
-                *last = Some(view);
+                Err(error) => return Err(error),
+                Ok(view) => {
+                    (self.answered, self.silent) = (true, false);
+                    // From here on this very tenant is meant, even if its name goes to another.
+                    who = TenantRef::Id(view.tenant.id);
+                    if is_there(&view, self.goal) {
+                        return Ok(Some(view));
+                    }
+                    never(&view, self.goal)?;
+                    *last = Some(view);
+                }
             }
+            if self.once {
+                return Ok(None);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_LAST);
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LOOK_LAST);
+    }
+
+    async fn look(&self, who: &TenantRef) -> anyhow::Result<TenantView> {
+        let client = self.client;
+        let get = |who: TenantRef| async move { client.call(&Call::get(path_of(&who, ""))).await };
+        match (get(who.clone()).await, who) {
+            // No living tenant of that name: deleted is what it may be.
+            (Err(error), TenantRef::Name(name))
+                if self.goal == Goal::State(State::Deleted)
+                    && exit_of(&error) == Exit::NotFound =>
+            {
+                match deleted(client, name).await? {
+                    Some(gone) => get(gone).await?.json(),
+                    None => Err(error),
+                }
+            }
+            (answer, _) => answer?.json(),
+        }
     }
 }
 

@@ -10,8 +10,11 @@ use tenure::{Document, Policy};
 
 use super::policy::{self, FileDrift};
 use super::transport::Transport;
-use super::{Broken, CONCURRENCY_MAX, broken, count, seconds};
+use super::{Broken, CONCURRENCY_MAX, all_noted, broken, count, made, noted, seconds};
 use crate::classes::Schema;
+
+/// The least number of operations at once that is too many.
+const CONCURRENCY_EXCESS: usize = CONCURRENCY_MAX + 1;
 
 /// A class: what makes its tenants, and how they are treated.
 #[derive(Clone, Debug)]
@@ -95,43 +98,69 @@ struct FileBreaker {
 }
 
 impl FileClass {
-    pub(super) fn check(mut self, folder: &Path) -> Result<Class, Broken> {
+    pub(super) fn check(mut self, folder: &Path) -> Result<Class, Vec<Broken>> {
+        let mut wrong = Vec::new();
+        let transport = all_noted(&mut wrong, "", Transport::of(&mut self, folder));
+        let policy = all_noted(&mut wrong, "", policy::of(&mut self));
+        let deadline = seconds(
+            "deadline_seconds",
+            self.deadline_seconds,
+            Duration::from_mins(5),
+        );
+        let deadline = noted(&mut wrong, deadline);
+        let lease = seconds("lease_seconds", self.lease_seconds, Duration::from_secs(30));
+        let lease = noted(&mut wrong, lease);
+        let concurrency = match self.concurrency {
+            Some(0 | CONCURRENCY_EXCESS..) => Err(broken("concurrency", "must be 1 to 1000")),
+            given => Ok(given),
+        };
+        let concurrency = noted(&mut wrong, concurrency);
+        let per_minute = self
+            .per_minute
+            .map(|given| count("per_minute", Some(given), given))
+            .transpose();
+        let per_minute = noted(&mut wrong, per_minute);
+        let checks = count("checks_per_minute", self.checks_per_minute, 600);
+        let checks_per_minute = noted(&mut wrong, checks);
+        let breaker = all_noted(&mut wrong, "breaker", self.breaker.check());
+        let schema = self
+            .schema
+            .map(|file| Schema::read(&folder.join(file)))
+            .transpose()
+            .map_err(|error| broken("schema", error.to_string()));
+        let schema = noted(&mut wrong, schema);
+        let defaults = noted(&mut wrong, defaults(self.defaults));
+        let secrets = noted(&mut wrong, secrets(self.secrets));
+        let class = || {
+            Some(Class {
+                transport: transport?,
+                policy: policy?,
+                deadline: deadline?,
+                lease: lease?,
+                concurrency: concurrency?,
+                per_minute: per_minute?,
+                checks_per_minute: checks_per_minute?,
+                breaker: breaker?,
+                schema: schema?,
+                defaults: defaults?,
+                secrets: secrets?,
+            })
+        };
+        made(wrong, class())
+    }
+}
+
+impl FileBreaker {
+    fn check(&self) -> Result<Breaker, Vec<Broken>> {
+        let mut wrong = Vec::new();
         let breaker = Breaker::default();
-        Ok(Class {
-            transport: Transport::of(&mut self, folder)?,
-            policy: policy::of(&mut self)?,
-            deadline: seconds(
-                "deadline_seconds",
-                self.deadline_seconds,
-                Duration::from_mins(5),
-            )?,
-            lease: seconds("lease_seconds", self.lease_seconds, Duration::from_secs(30))?,
-            concurrency: match self.concurrency {
-                None => None,
-                Some(at_once @ 1..=CONCURRENCY_MAX) => Some(at_once),
-                Some(_) => return Err(broken("concurrency", "must be 1 to 1000")),
-            },
-            per_minute: self
-                .per_minute
-                .map(|given| count("per_minute", Some(given), given))
-                .transpose()?,
-            checks_per_minute: count("checks_per_minute", self.checks_per_minute, 600)?,
-            breaker: Breaker {
-                failures: count("breaker.failures", self.breaker.failures, breaker.failures)?,
-                cooldown: seconds(
-                    "breaker.cooldown_seconds",
-                    self.breaker.cooldown_seconds,
-                    breaker.cooldown,
-                )?,
-            },
-            schema: self
-                .schema
-                .map(|file| Schema::read(&folder.join(file)))
-                .transpose()
-                .map_err(|error| broken("schema", error.to_string()))?,
-            defaults: defaults(self.defaults)?,
-            secrets: secrets(self.secrets)?,
-        })
+        let failures = count("failures", self.failures, breaker.failures);
+        let failures = noted(&mut wrong, failures);
+        let cooldown = seconds("cooldown_seconds", self.cooldown_seconds, breaker.cooldown);
+        let cooldown = noted(&mut wrong, cooldown);
+        let both = failures.zip(cooldown);
+        let breaker = both.map(|(failures, cooldown)| Breaker { failures, cooldown });
+        made(wrong, breaker)
     }
 }
 

@@ -119,6 +119,16 @@ impl Environment {
         Ok(Some(Config::load(&alone)?.store))
     }
 
+    /// What is wrong with the names of its variables.
+    pub fn misspelt(&self) -> Vec<ConfigError> {
+        let known: BTreeMap<String, (String, Kind)> = known(&ROOT, "").collect();
+        self.variables
+            .iter()
+            .filter(|(name, value)| !known.contains_key(*name) && !is_other(name, value))
+            .map(|(name, _)| unknown(name, &known))
+            .collect()
+    }
+
     /// What it says of keys; paths are absolute.
     pub(super) fn keys(&self, wrong: &mut Vec<ConfigError>) -> Vec<Given> {
         let known: BTreeMap<String, (String, Kind)> = known(&ROOT, "").collect();

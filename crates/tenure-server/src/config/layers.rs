@@ -83,6 +83,8 @@ pub(super) struct Layers {
     pub(super) table: Table,
     /// Where each key came from, as errors spell it.
     pub(super) origins: BTreeMap<String, Origin>,
+    /// The lines where tables of the file begin.
+    tables: BTreeMap<String, usize>,
     file: Option<PathBuf>,
 }
 
@@ -193,6 +195,9 @@ impl Layers {
                 continue;
             };
             let line = line_at(text, key.span().start);
+            if matches!(inner.get_ref(), DeValue::Table(_)) {
+                self.tables.insert(name.clone(), line);
+            }
             let path = path.to_owned();
             let mut wrong_key = name.clone();
             let rule = match (below, inner.get_ref(), value) {
@@ -242,6 +247,8 @@ impl Layers {
     ) {
         for (key, inner) in lines {
             let name = format!("{above}.{}", key.get_ref());
+            let line = line_at(text, key.span().start);
+            self.tables.insert(name.clone(), line);
             match (inner.get_ref(), table.get(key.get_ref().as_ref())) {
                 (DeValue::Table(lines), Some(Value::Table(table))) => {
                     let prefix = format!("{name}.");
@@ -249,7 +256,7 @@ impl Layers {
                 }
                 _ => wrong.push(ConfigError::Type {
                     path: path.to_owned(),
-                    line: line_at(text, key.span().start),
+                    line,
                     key: name,
                     rule: "must be a table".to_owned(),
                 }),
@@ -287,11 +294,17 @@ impl Layers {
         }
     }
 
-    /// What all layers say together.
-    pub(super) fn whole(&self) -> Result<Written, ConfigError> {
+    /// What all layers say together, without the keys that could not be read.
+    pub(super) fn whole(&self, unread: &[String]) -> Result<Written, ConfigError> {
+        let mut table = self.table.clone();
+        for key in unread {
+            let path: Vec<&str> = key.split('.').collect();
+            take(&mut table, &path);
+        }
         // Each type was looked at before. What serde says may have a value in it.
-        Written::deserialize(Value::Table(self.table.clone())).map_err(|_| ConfigError::Invalid {
+        Written::deserialize(Value::Table(table)).map_err(|_| ConfigError::Invalid {
             path: self.named(),
+            line: None,
             key: "a value".to_owned(),
             rule: "has a type that this program can't read; please report it".to_owned(),
         })
@@ -300,14 +313,34 @@ impl Layers {
     /// The error that a broken rule is, where the value came from.
     pub(super) fn error(&self, broken: Broken) -> ConfigError {
         let Broken { key, rule } = broken;
-        match self.origin(&key) {
+        let (is_own, origin) = match self.origin(&key) {
+            Some(origin) => (true, Some(origin)),
+            // What is missing is missing to who began its table.
+            None => (false, self.begun_by(&key)),
+        };
+        let rule = if is_own {
+            rule
+        } else {
+            match origin {
+                Some(Origin::Variable(_) | Origin::Flag(_)) => format!("{key} {rule}"),
+                _ => rule,
+            }
+        };
+        match origin {
             Some(Origin::Variable(name)) => ConfigError::Variable {
                 name: name.clone(),
                 rule,
             },
             Some(Origin::Flag(name)) => ConfigError::Flag { name, rule },
-            _ => ConfigError::Invalid {
+            Some(Origin::File { line, .. }) => ConfigError::Invalid {
                 path: self.named(),
+                line: Some(*line),
+                key,
+                rule,
+            },
+            None => ConfigError::Invalid {
+                path: self.named(),
+                line: self.line_of_table(&key),
                 key,
                 rule,
             },
@@ -316,14 +349,26 @@ impl Layers {
 
     /// Where a key came from, or what it is a part of.
     fn origin(&self, key: &str) -> Option<&Origin> {
-        let mut key = key;
-        loop {
-            match (self.origins.get(key), key.rsplit_once('.')) {
-                (Some(origin), _) => return Some(origin),
-                (None, Some((above, _))) => key = above,
-                (None, None) => return None,
-            }
+        above(key).find_map(|key| self.origins.get(key))
+    }
+
+    /// The line where a table begins, or the one that it is in.
+    fn line_of_table(&self, key: &str) -> Option<usize> {
+        above(key).find_map(|key| self.tables.get(key)).copied()
+    }
+
+    /// The variable or flag that speaks of the table of a key, if the file does not.
+    fn begun_by(&self, key: &str) -> Option<&Origin> {
+        let (table, _) = key.rsplit_once('.')?;
+        if self.line_of_table(key).is_some() {
+            return None;
         }
+        let is_in = |key: &str| {
+            let rest = key.strip_prefix(table);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        let mut found = self.origins.iter().filter(|(key, _)| is_in(key));
+        found.next().map(|(_, origin)| origin)
     }
 
     /// The file, or what stands for it in errors.
@@ -371,6 +416,26 @@ impl Flags {
             }
         }
         keys
+    }
+}
+
+/// A key, and each table that it is in.
+fn above(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(key), |key| {
+        key.rsplit_once('.').map(|(above, _)| above)
+    })
+}
+
+/// Takes a value away, wherever it is.
+fn take(table: &mut Table, path: &[&str]) {
+    match path {
+        [] => {}
+        [name] => drop(table.remove(*name)),
+        [first, rest @ ..] => {
+            if let Some(Value::Table(below)) = table.get_mut(*first) {
+                take(below, rest);
+            }
+        }
     }
 }
 

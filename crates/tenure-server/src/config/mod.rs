@@ -10,6 +10,7 @@ mod class;
 mod describe;
 mod effective;
 mod environment;
+mod error;
 mod keys;
 mod layers;
 mod policy;
@@ -23,7 +24,7 @@ mod transport;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,11 +39,13 @@ use self::surface::{FileAuth, FileLimits, FileTelemetry, FileTls};
 use self::worker::FileWorker;
 use crate::api::Limits;
 use crate::classes::Classes;
+use crate::open;
 
 pub use self::class::{Breaker, Class};
 pub use self::describe::{example, schema};
 pub use self::effective::{Effective, effective, tables};
 pub use self::environment::Environment;
+pub use self::error::ConfigError;
 pub use self::keys::nearest;
 pub use self::layers::{Flags, Sources};
 pub use self::surface::{Auth, LogFormat, Oidc, Rate, Telemetry, Tls};
@@ -59,6 +62,12 @@ pub const STORE: &str = "sqlite:.tenure/tenure.db";
 /// Where the API listens if nothing is said: loopback, so that nobody else reaches it.
 pub const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7310);
+
+/// How long load balancers have to see that a server stops, if nothing is said.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
+
+/// The longest that they can have: an hour.
+const DRAIN_DELAY_MAX: u64 = 60 * 60;
 
 /// The longest time that a class can give to one operation: a day.
 const SECONDS_MAX: u64 = 24 * 60 * 60;
@@ -82,6 +91,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// Whether changes of a tenant must say which revision they saw.
     pub require_if_match: bool,
+    /// How long the server serves on after SIGTERM, while it says that it stops.
+    pub drain_delay: Duration,
     /// TLS, if this server ends it.
     pub tls: Option<Tls>,
     /// Who may come in.
@@ -105,6 +116,7 @@ impl fmt::Debug for Config {
             .field("concurrency", &self.concurrency)
             .field("behind_proxy", &self.behind_proxy)
             .field("require_if_match", &self.require_if_match)
+            .field("drain_delay", &self.drain_delay)
             .field("tls", &self.tls)
             .field("auth", &self.auth)
             .field("limits", &self.limits)
@@ -115,112 +127,6 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Why a configuration can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("can't read {path}: {cause}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// The file is no TOML. The line itself is not said: there may be a password in it.
-    #[error("{path}:{line}: {why}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// Why.
-        why: String,
-    },
-    /// A value has the wrong type.
-    #[error("{path}:{line}: {key} {rule}")]
-    Type {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// The key, with the tables that it is in.
-        key: String,
-        /// What the value must be, starting with a verb.
-        rule: String,
-    },
-    /// A key is not known.
-    #[error("{path}:{line}: unknown key {key}; {help}")]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// The key, with the tables that it is in.
-        key: String,
-        /// The nearest key that is known, or all of them.
-        help: String,
-    },
-    /// A value breaks a rule.
-    #[error("{path}: {key} {rule}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// The key, with the tables that it is in.
-        key: String,
-        /// What the value must be, starting with a verb.
-        rule: String,
-    },
-    /// A variable that begins with `TENURE_` is not known.
-    #[error("unknown environment variable {name}; {help}")]
-    UnknownVariable {
-        /// Its name.
-        name: String,
-        /// The nearest that is known, or what to do.
-        help: String,
-    },
-    /// The value of a variable breaks a rule. The value is not said: it may be secret.
-    #[error("environment variable {name}: {rule}")]
-    Variable {
-        /// Its name.
-        name: String,
-        /// What the value must be, starting with a verb.
-        rule: String,
-    },
-    /// The value of a flag breaks a rule.
-    #[error("flag {name}: {rule}")]
-    Flag {
-        /// Its name.
-        name: &'static str,
-        /// What the value must be, starting with a verb.
-        rule: String,
-    },
-    /// There are several mistakes.
-    #[error("{} mistakes in the configuration{}", .0.len(), lines(.0))]
-    Several(Vec<Self>),
-}
-
-impl ConfigError {
-    /// One error of all that were found.
-    fn of_all(mut wrong: Vec<Self>) -> Self {
-        match wrong.pop() {
-            Some(only) if wrong.is_empty() => only,
-            last => {
-                wrong.extend(last);
-                Self::Several(wrong)
-            }
-        }
-    }
-}
-
-fn lines(wrong: &[ConfigError]) -> String {
-    wrong.iter().fold(String::new(), |mut text, error| {
-        // Writing to a string can't fail.
-        let _written = write!(text, "\n  {error}");
-        text
-    })
-}
-
 #[derive(Deserialize)]
 struct Written {
     store: Option<String>,
@@ -229,6 +135,7 @@ struct Written {
     concurrency: Option<usize>,
     behind_proxy: Option<bool>,
     require_if_match: Option<bool>,
+    drain_delay_seconds: Option<u64>,
     tls: Option<FileTls>,
     #[serde(default)]
     auth: FileAuth,
@@ -251,12 +158,22 @@ struct Broken {
 
 impl Broken {
     fn under(self, table: &str) -> Self {
-        let key = if self.key.is_empty() {
-            table.to_owned()
-        } else {
-            format!("{table}.{}", self.key)
+        let key = match (table, self.key.as_str()) {
+            (table, "") => table.to_owned(),
+            ("", key) => key.to_owned(),
+            (table, key) => format!("{table}.{key}"),
         };
         Self { key, ..self }
+    }
+
+    /// Whether it may be broken only because a key could not be read: it stands beside that, or is their table.
+    fn may_follow_from(&self, unread: &str) -> bool {
+        let is_in = |key: &str, table: &str| {
+            let rest = key.strip_prefix(table);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let beside = unread.rsplit_once('.').map(|(table, _)| table);
+        is_in(&self.key, unread) || beside.is_some_and(|table| is_in(&self.key, table))
     }
 }
 
@@ -275,6 +192,7 @@ impl Default for Config {
             concurrency: 8,
             behind_proxy: false,
             require_if_match: false,
+            drain_delay: DRAIN_DELAY,
             tls: None,
             auth: Auth::default(),
             limits: Limits::default(),
@@ -307,21 +225,37 @@ impl Config {
         Self::of(&layers, sources.base(), wrong)
     }
 
-    /// What is wrong already is the reason to stop here: what was not read would be missed.
+    /// Adds to what is wrong already. What could not be read is left out of what is checked, and so is
+    /// what may be wrong because of that.
     fn of(
         layers: &Layers,
         folder: std::io::Result<PathBuf>,
         mut wrong: Vec<ConfigError>,
     ) -> Result<Self, ConfigError> {
-        if wrong.is_empty() {
-            let folder = folder.map_err(|cause| ConfigError::Unreadable {
-                path: PathBuf::from("."),
-                cause,
-            })?;
-            match Self::check(layers.whole()?, &folder) {
-                Ok(config) => return Ok(config),
-                Err(broken) => wrong.extend(broken.into_iter().map(|broken| layers.error(broken))),
-            }
+        if wrong.iter().any(ConfigError::is_whole) {
+            return Err(ConfigError::of_all(wrong));
+        }
+        let folder = folder.map_err(|cause| ConfigError::Unreadable {
+            path: PathBuf::from("."),
+            cause,
+        })?;
+        let unread: Vec<String> = wrong
+            .iter()
+            .filter_map(|error| error.unread().map(str::to_owned))
+            .collect();
+        match layers.whole(&unread) {
+            Err(error) if wrong.is_empty() => return Err(error),
+            Err(_) => {}
+            Ok(written) => match Self::check(written, &folder) {
+                Ok(config) if wrong.is_empty() => return Ok(config),
+                Ok(_) => {}
+                Err(broken) => {
+                    let own = broken
+                        .into_iter()
+                        .filter(|broken| !unread.iter().any(|key| broken.may_follow_from(key)));
+                    wrong.extend(own.map(|broken| layers.error(broken)));
+                }
+            },
         }
         Err(ConfigError::of_all(wrong))
     }
@@ -351,41 +285,29 @@ impl Config {
         }
         config.behind_proxy = file.behind_proxy.unwrap_or(false);
         config.require_if_match = file.require_if_match.unwrap_or(false);
-        let mut under = |table: &str, broken: Broken| wrong.push(broken.under(table));
-        match file.tls.map(|tls| tls.check(folder)).transpose() {
-            Ok(tls) => config.tls = tls,
-            Err(broken) => under("tls", broken),
-        }
-        match file.auth.check(folder) {
-            Ok(auth) => config.auth = auth,
-            Err(broken) => under("auth", broken),
-        }
-        match file.limits.check() {
-            Ok(limits) => config.limits = limits,
-            Err(broken) => under("limits", broken),
-        }
-        match file.telemetry.check() {
-            Ok(telemetry) => config.telemetry = telemetry,
-            Err(broken) => under("telemetry", broken),
-        }
+        let delay = drain_delay(file.drain_delay_seconds);
+        config.drain_delay = noted(&mut wrong, delay).unwrap_or_default();
+        let tls = file.tls.map(|tls| tls.check(folder)).transpose();
+        config.tls = all_noted(&mut wrong, "tls", tls).flatten();
+        config.auth = all_noted(&mut wrong, "auth", file.auth.check(folder)).unwrap_or_default();
+        config.limits = all_noted(&mut wrong, "limits", file.limits.check()).unwrap_or_default();
+        let telemetry = file.telemetry.check().map_err(|broken| vec![broken]);
+        config.telemetry = all_noted(&mut wrong, "telemetry", telemetry).unwrap_or_default();
         let mut are_sound = true;
         for (name, class) in file.classes {
-            let named = name
-                .parse::<ClassName>()
-                .map_err(|invalid| broken("", invalid.rule()));
-            match named.and_then(|named| Ok((named, class.check(folder)?))) {
-                Ok((named, class)) => drop(config.classes.insert(named, class)),
-                Err(broken) => {
-                    are_sound = false;
-                    under(&format!("classes.{name}"), broken);
-                }
+            let table = format!("classes.{name}");
+            let named = name.parse::<ClassName>();
+            let named = named.map_err(|invalid| broken(&table, invalid.rule()));
+            let named = noted(&mut wrong, named);
+            match (named, all_noted(&mut wrong, &table, class.check(folder))) {
+                (Some(named), Some(class)) => drop(config.classes.insert(named, class)),
+                _ => are_sound = false,
             }
         }
         // They name classes, which must be there first.
-        if are_sound {
-            let workers = worker::check(file.workers, &config.classes, folder);
-            config.workers = noted(&mut wrong, workers).unwrap_or_default();
-        }
+        let known = are_sound.then_some(&config.classes);
+        let workers = worker::check(file.workers, known, folder);
+        config.workers = all_noted(&mut wrong, "workers", workers).unwrap_or_default();
         if wrong.is_empty() {
             Ok(config)
         } else {
@@ -393,6 +315,18 @@ impl Config {
         }
     }
 }
+
+fn drain_delay(given: Option<u64>) -> Result<Duration, Broken> {
+    match given {
+        None => Ok(DRAIN_DELAY),
+        Some(delay @ 0..=DRAIN_DELAY_MAX) => Ok(Duration::from_secs(delay)),
+        Some(_) => Err(broken(
+            "drain_delay_seconds",
+            format!("must be 0 to {DRAIN_DELAY_MAX}"),
+        )),
+    }
+}
+
 fn seconds(key: &str, given: Option<u64>, default: Duration) -> Result<Duration, Broken> {
     match given {
         None => Ok(default),
@@ -414,6 +348,17 @@ fn noted<T>(wrong: &mut Vec<Broken>, found: Result<T, Broken>) -> Option<T> {
     found.map_err(|broken| wrong.push(broken)).ok()
 }
 
+/// The same of a table, in which several things may be wrong.
+fn all_noted<T>(wrong: &mut Vec<Broken>, table: &str, found: Result<T, Vec<Broken>>) -> Option<T> {
+    let under = |broken: Vec<Broken>| broken.into_iter().map(|broken| broken.under(table));
+    found.map_err(|broken| wrong.extend(under(broken))).ok()
+}
+
+/// What was made, if nothing was wrong with any part of it.
+fn made<T>(wrong: Vec<Broken>, whole: Option<T>) -> Result<T, Vec<Broken>> {
+    whole.filter(|_| wrong.is_empty()).ok_or(wrong)
+}
+
 /// The URL of the store, which is given, or stands in a file, or is the default.
 fn store_of(given: Option<String>, file: Option<String>, folder: &Path) -> Result<String, Broken> {
     match (given, file) {
@@ -423,6 +368,7 @@ fn store_of(given: Option<String>, file: Option<String>, folder: &Path) -> Resul
         )),
         (given, None) => {
             let url = given.unwrap_or_else(|| STORE.to_owned());
+            open::check(&url).map_err(|rule| broken("store", rule))?;
             Ok(resolve_store(&url, folder))
         }
         (None, Some(file)) => {
@@ -436,6 +382,8 @@ fn store_of(given: Option<String>, file: Option<String>, folder: &Path) -> Resul
                 let rule = format!("must name a file with one URL; {shown} holds none");
                 return Err(broken("store_file", rule));
             }
+            let rule = |rule| format!("names {shown}, whose URL {rule}");
+            open::check(url).map_err(|why| broken("store_file", rule(why)))?;
             Ok(resolve_store(url, file.parent().unwrap_or(folder)))
         }
     }

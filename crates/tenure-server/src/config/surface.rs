@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tenure::Role;
 
-use super::{Broken, broken, count, seconds};
+use super::{Broken, all_noted, broken, count, made, noted, seconds};
 use crate::api::Limits;
 
 /// TLS, ended by this server.
@@ -133,59 +133,66 @@ pub(super) struct FileTelemetry {
 }
 
 impl FileTls {
-    pub(super) fn check(self, folder: &Path) -> Result<Tls, Broken> {
-        let needed = |key, file: Option<String>| {
-            let file = file.ok_or_else(|| broken(key, "must name a PEM file"))?;
-            Ok(folder.join(file))
+    pub(super) fn check(self, folder: &Path) -> Result<Tls, Vec<Broken>> {
+        let mut wrong = Vec::new();
+        let mut needed = |key, file: Option<String>| {
+            let file = file.ok_or_else(|| broken(key, "must name a PEM file"));
+            noted(&mut wrong, file).map(|file| folder.join(file))
         };
-        Ok(Tls {
-            cert_file: needed("cert_file", self.cert_file)?,
-            key_file: needed("key_file", self.key_file)?,
-            client_ca_file: self.client_ca_file.map(|file| folder.join(file)),
-        })
+        let cert_file = needed("cert_file", self.cert_file);
+        let key_file = needed("key_file", self.key_file);
+        let client_ca_file = self.client_ca_file.map(|file| folder.join(file));
+        let tls = cert_file.zip(key_file).map(|(cert_file, key_file)| Tls {
+            cert_file,
+            key_file,
+            client_ca_file,
+        });
+        made(wrong, tls)
     }
 }
 
 impl FileAuth {
-    pub(super) fn check(self, folder: &Path) -> Result<Auth, Broken> {
+    pub(super) fn check(self, folder: &Path) -> Result<Auth, Vec<Broken>> {
+        let mut wrong = Vec::new();
         let oidc = self.oidc.map(|oidc| oidc.check(folder)).transpose();
-        Ok(Auth {
-            required: self.required.unwrap_or(false),
-            oidc: oidc.map_err(|broken| broken.under("oidc"))?,
-        })
+        let oidc = all_noted(&mut wrong, "oidc", oidc);
+        let required = self.required.unwrap_or(false);
+        made(wrong, oidc.map(|oidc| Auth { required, oidc }))
     }
 }
 
 impl FileOidc {
-    fn check(self, folder: &Path) -> Result<Oidc, Broken> {
+    fn check(self, folder: &Path) -> Result<Oidc, Vec<Broken>> {
+        let mut wrong = Vec::new();
         let rule = "must be the https:// address of the identity provider, as its tokens name it";
-        let issuer = self.issuer.ok_or_else(|| broken("issuer", rule))?;
-        if !issuer.starts_with("https://") && !is_loopback(&issuer) {
-            return Err(broken("issuer", rule));
-        }
+        let is_good = |issuer: &String| issuer.starts_with("https://") || is_loopback(issuer);
+        let issuer = self.issuer.filter(is_good);
+        let issuer = noted(&mut wrong, issuer.ok_or_else(|| broken("issuer", rule)));
         let audience = self.audience.filter(|audience| !audience.is_empty());
         let rule = "must be the audience that tokens for Tenure have in aud";
-        let audience = audience.ok_or_else(|| broken("audience", rule))?;
+        let audience = noted(&mut wrong, audience.ok_or_else(|| broken("audience", rule)));
+        if self.roles.is_empty() {
+            let rule =
+                "must give at least one word of the claim a role, such as { ops = \"operator\" }";
+            wrong.push(broken("roles", rule));
+        }
         let mut roles = BTreeMap::new();
         for (word, role) in self.roles {
             let parsed = role.parse().map_err(|invalid: tenure::Invalid| {
                 broken(&format!("roles.{word}"), invalid.rule())
-            })?;
-            roles.insert(word, parsed);
+            });
+            roles.extend(noted(&mut wrong, parsed).map(|role| (word, role)));
         }
-        if roles.is_empty() {
-            let rule =
-                "must give at least one word of the claim a role, such as { ops = \"operator\" }";
-            return Err(broken("roles", rule));
-        }
-        Ok(Oidc {
+        let both = issuer.zip(audience);
+        let oidc = both.map(|(issuer, audience)| Oidc {
             issuer,
             audience,
             name_claim: self.name_claim.unwrap_or_else(|| "sub".to_owned()),
             roles_claim: self.roles_claim.unwrap_or_else(|| "roles".to_owned()),
             roles,
             ca_file: self.ca_file.map(|file| folder.join(file)),
-        })
+        });
+        made(wrong, oidc)
     }
 }
 
@@ -199,23 +206,29 @@ fn is_loopback(address: &str) -> bool {
 }
 
 impl FileLimits {
-    pub(super) fn check(&self) -> Result<Limits, Broken> {
+    pub(super) fn check(&self) -> Result<Limits, Vec<Broken>> {
+        let mut wrong = Vec::new();
         let default = Limits::default();
-        let many = count("requests_at_once", self.requests_at_once, 256)?;
-        let hours = count("idempotency_hours", self.idempotency_hours, 24)?;
-        let per_second = count("requests_per_second", self.requests_per_second, 200)?;
-        let burst = count(
-            "requests_burst",
-            self.requests_burst,
-            per_second.saturating_mul(2),
-        )?;
-        Ok(Limits {
-            body: seconds("body_seconds", self.body_seconds, default.body)?,
-            request: seconds("request_seconds", self.request_seconds, default.request)?,
-            in_flight: usize::try_from(many).unwrap_or(default.in_flight),
-            key_ttl: Duration::from_hours(u64::from(hours)),
-            rate: Rate { per_second, burst },
-        })
+        let mut number = |key, given, absent| noted(&mut wrong, count(key, given, absent));
+        let many = number("requests_at_once", self.requests_at_once, 256);
+        let hours = number("idempotency_hours", self.idempotency_hours, 24);
+        let per_second = number("requests_per_second", self.requests_per_second, 200);
+        let twice = per_second.map_or(1, |per_second| per_second.saturating_mul(2));
+        let burst = number("requests_burst", self.requests_burst, twice);
+        let mut time = |key, given, absent| noted(&mut wrong, seconds(key, given, absent));
+        let body = time("body_seconds", self.body_seconds, default.body);
+        let request = time("request_seconds", self.request_seconds, default.request);
+        let limits = || {
+            let (per_second, burst) = per_second.zip(burst)?;
+            Some(Limits {
+                body: body?,
+                request: request?,
+                in_flight: usize::try_from(many?).unwrap_or(default.in_flight),
+                key_ttl: Duration::from_hours(u64::from(hours?)),
+                rate: Rate { per_second, burst },
+            })
+        };
+        made(wrong, limits())
     }
 }
 

@@ -4,6 +4,9 @@ use super::keys::Absent::{Boolean, Nothing, Number, Said, Text, Times};
 use super::keys::Below::{Named, Optional, Table};
 use super::keys::{Key, Keys, Kind, key, value};
 
+/// An hour, in seconds.
+const HOUR: u32 = 3_600;
+
 /// A day, in seconds, and the most of what takes seconds.
 const DAY: u32 = 86_400;
 
@@ -53,6 +56,13 @@ pub(super) static ROOT: Keys = Keys::of(&[
         Kind::Boolean,
         Boolean(false),
         "changes of a tenant must say which revision they saw, with `If-Match`",
+    ),
+    value(
+        "drain_delay_seconds",
+        Kind::Number(0, HOUR),
+        Number(5),
+        "how long the server serves on after SIGTERM, while `/readyz` says that it stops; Ctrl-C and \
+         a second signal cut it short",
     ),
     key("tls", Optional(&TLS)),
     key("auth", Table(&AUTH)),

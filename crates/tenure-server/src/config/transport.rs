@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 
 use super::class::FileClass;
-use super::{Broken, broken};
+use super::{Broken, all_noted, broken, made, noted};
 
 /// What of the server's own environment a provisioner gets. Everything else, secrets first, it gets
 /// only if its class names it.
@@ -81,13 +81,14 @@ impl fmt::Debug for Http {
 
 impl Transport {
     /// Takes from a class what says how it is reached.
-    pub(super) fn of(class: &mut FileClass, folder: &Path) -> Result<Self, Broken> {
+    pub(super) fn of(class: &mut FileClass, folder: &Path) -> Result<Self, Vec<Broken>> {
         let (exec, http, pull) = (class.exec.take(), class.http.take(), class.pull.take());
+        let mut wrong = Vec::new();
         if exec.is_none()
             && let Some(environment) = &class.env
         {
             let names = environment.len();
-            return Err(broken(
+            wrong.push(broken(
                 "env",
                 format!("is for exec only; take it away, with its {names} names"),
             ));
@@ -100,26 +101,27 @@ impl Transport {
             ),
             ("ca_file", class.ca_file.is_some()),
         ];
-        if http.is_none()
-            && let Some((key, _)) = for_http.into_iter().find(|(_, is_there)| *is_there)
-        {
-            return Err(broken(key, "is for http only; take it away"));
+        if http.is_none() {
+            let strange = for_http.into_iter().filter(|(_, is_there)| *is_there);
+            wrong.extend(strange.map(|(key, _)| broken(key, "is for http only; take it away")));
         }
-        match (exec, http, pull) {
+        let found = match (exec, http, pull) {
             (Some(exec), None, None) => {
                 exec_of(exec, class.env.take().unwrap_or_default(), folder).map(Self::Exec)
             }
             (None, Some(http), None) => http_of(&http, class, folder).map(Self::Http),
             (None, None, Some(true)) => Ok(Self::Pull),
-            (None, None, Some(false)) => Err(broken(
+            (None, None, Some(false)) => Err(vec![broken(
                 "pull",
                 "must be true, or give way to exec or http: something has to make the tenants",
-            )),
-            _ => Err(broken(
+            )]),
+            _ => Err(vec![broken(
                 "",
                 "must have exactly one of exec, http and pull: it says what makes the tenants",
-            )),
-        }
+            )]),
+        };
+        let transport = all_noted(&mut wrong, "", found);
+        made(wrong, transport)
     }
 }
 
@@ -127,71 +129,77 @@ fn exec_of(
     argv: Vec<String>,
     named: BTreeMap<String, String>,
     folder: &Path,
-) -> Result<Exec, Broken> {
+) -> Result<Exec, Vec<Broken>> {
+    let mut wrong = Vec::new();
     let mut argv = argv.into_iter();
-    let program = argv
-        .next()
-        .filter(|program| !program.is_empty())
-        .ok_or_else(|| {
-            broken(
-                "exec",
-                "must name a program, such as [\"python3\", \"provision.py\"]",
-            )
-        })?;
-    if let Some(name) = named
-        .keys()
-        .find(|name| name.is_empty() || name.contains(['=', '\0']))
-    {
+    let program = argv.next().filter(|program| !program.is_empty());
+    let rule = "must name a program, such as [\"python3\", \"provision.py\"]";
+    let program = noted(&mut wrong, program.ok_or_else(|| broken("exec", rule)));
+    let is_bad = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
+    wrong.extend(named.keys().filter(is_bad).map(|name| {
         let rule = format!("has the name {name:?}, which no environment can hold");
-        return Err(broken("env", rule));
-    }
+        broken("env", rule)
+    }));
     let mut environment = inherited();
     environment.extend(named.into_iter().map(|(name, value)| (name, value.into())));
-    Ok(Exec {
+    let exec = program.map(|program| Exec {
         program: resolve_program(&program, folder),
         arguments: argv.collect(),
         folder: folder.to_owned(),
         environment,
-    })
+    });
+    made(wrong, exec)
 }
 
-fn http_of(text: &str, class: &mut FileClass, folder: &Path) -> Result<Http, Broken> {
+fn http_of(text: &str, class: &mut FileClass, folder: &Path) -> Result<Http, Vec<Broken>> {
+    let mut wrong = Vec::new();
     let private = class.allow_private_addresses.unwrap_or(false);
+    let url = address(text, private).map_err(|rule| broken("http", rule));
+    let url = noted(&mut wrong, url);
+    let mut file = |key, given: Option<String>| match given {
+        Some(name) if name.is_empty() => {
+            wrong.push(broken(key, "must name a file"));
+            None
+        }
+        given => given.map(|name| folder.join(name)),
+    };
+    let signing_secret_file = file("signing_secret_file", class.signing_secret_file.take());
+    let ca_file = file("ca_file", class.ca_file.take());
+    let http = url.map(|url| Http {
+        signing_secret_file,
+        allow_private_addresses: private,
+        ca_file,
+        url,
+    });
+    made(wrong, http)
+}
+
+/// Reads the address of an endpoint, or says what it must be.
+fn address(text: &str, private: bool) -> Result<Uri, &'static str> {
     let url: Uri = text
         .parse()
-        .map_err(|_| broken("http", "must be a URL such as https://provision.example/v1"))?;
+        .map_err(|_| "must be a URL such as https://provision.example/v1")?;
     let authority = url.authority().map_or("", |authority| authority.as_str());
     match url.scheme_str() {
         Some("https") => {}
         Some("http") if private => {}
         Some("http") => {
-            return Err(broken(
-                "http",
+            return Err(
                 "must start with https://; plain http:// needs allow_private_addresses = true, and \
                  anyone on the way reads along",
-            ));
+            );
         }
-        _ => return Err(broken("http", "must start with https://")),
+        _ => return Err("must start with https://"),
     }
     if url.host().is_none_or(str::is_empty) || text.contains('#') {
-        return Err(broken("http", "must name a host and have no fragment (#)"));
+        return Err("must name a host and have no fragment (#)");
     }
     if authority.contains('@') {
-        return Err(broken(
-            "http",
+        return Err(
             "must hold no user and no password; requests are signed with signing_secret_file",
-        ));
+        );
     }
-    let file = |key, given: Option<String>| match given {
-        Some(name) if name.is_empty() => Err(broken(key, "must name a file")),
-        given => Ok(given.map(|name| folder.join(name))),
-    };
-    Ok(Http {
-        signing_secret_file: file("signing_secret_file", class.signing_secret_file.take())?,
-        allow_private_addresses: private,
-        ca_file: file("ca_file", class.ca_file.take())?,
-        url,
-    })
+    Ok(url)
 }
 
 /// What a provisioner gets of the server's environment.

@@ -9,7 +9,7 @@ use tenure::{ClassName, Hash, Invalid};
 
 use super::class::Class;
 use super::transport::Transport;
-use super::{Broken, broken};
+use super::{Broken, all_noted, broken, made, noted};
 
 /// Fewest bytes of a token: fewer can be guessed.
 const TOKEN_MIN: usize = 16;
@@ -40,63 +40,77 @@ pub(super) struct FileWorker {
     classes: Vec<String>,
 }
 
-/// Checks all workers.
+/// Checks all workers; what classes there are is known if nothing is wrong with those.
 pub(super) fn check(
     workers: BTreeMap<String, FileWorker>,
-    classes: &BTreeMap<ClassName, Class>,
+    classes: Option<&BTreeMap<ClassName, Class>>,
     folder: &Path,
-) -> Result<BTreeMap<String, Worker>, Broken> {
+) -> Result<BTreeMap<String, Worker>, Vec<Broken>> {
+    let mut wrong = Vec::new();
     let mut checked: BTreeMap<String, Worker> = BTreeMap::new();
     for (name, worker) in workers {
-        let at = |broken: Broken| broken.under(&format!("workers.{name}"));
         // The history calls it by this name, so it is as short and plain as that of a class.
-        name.parse::<ClassName>()
-            .map_err(|invalid| at(broken("", invalid.rule())))?;
-        let worker = worker.check(classes, folder).map_err(at)?;
+        let named = name.parse::<ClassName>();
+        let named = named.map_err(|invalid| broken(&name, invalid.rule()));
+        let named = noted(&mut wrong, named).is_some();
+        let worker = all_noted(&mut wrong, &name, worker.check(classes, folder));
+        let Some(worker) = worker.filter(|_| named) else {
+            continue;
+        };
         if let Some((other, _)) = checked.iter().find(|(_, w)| w.token == worker.token) {
             let rule = format!("has the token of workers.{other}; give each its own");
-            return Err(at(broken("", rule)));
+            wrong.push(broken(&name, rule));
         }
         checked.insert(name, worker);
     }
-    Ok(checked)
+    made(wrong, Some(checked))
 }
 
 impl FileWorker {
-    fn check(self, known: &BTreeMap<ClassName, Class>, folder: &Path) -> Result<Worker, Broken> {
+    fn check(
+        self,
+        known: Option<&BTreeMap<ClassName, Class>>,
+        folder: &Path,
+    ) -> Result<Worker, Vec<Broken>> {
+        let mut wrong = Vec::new();
         let token = match (&self.token_sha256, &self.token_file) {
-            (Some(hex), None) => digest(hex)?,
-            (None, Some(file)) => read(&folder.join(file))?,
-            _ => {
-                return Err(broken(
-                    "",
-                    "must have exactly one of token_sha256 and token_file",
-                ));
-            }
+            (Some(hex), None) => digest(hex),
+            (None, Some(file)) => read(&folder.join(file)),
+            _ => Err(broken(
+                "",
+                "must have exactly one of token_sha256 and token_file",
+            )),
         };
+        let token = noted(&mut wrong, token);
         if self.classes.is_empty() {
             let rule = "must name the classes that it works for, such as [\"shared\"]";
-            return Err(broken("classes", rule));
+            wrong.push(broken("classes", rule));
         }
-        let mut classes = BTreeSet::new();
-        for name in self.classes {
-            let class: ClassName = name
-                .parse()
-                .map_err(|invalid: Invalid| broken("classes", invalid.rule()))?;
-            match known.get(&class).map(|class| &class.transport) {
-                Some(Transport::Pull) => drop(classes.insert(class)),
-                Some(_) => {
-                    let rule =
-                        format!("names {name}, which workers don't make; give it pull = true");
-                    return Err(broken("classes", rule));
-                }
-                None => {
-                    let rule = format!("names {name}, which there is not; add [classes.{name}]");
-                    return Err(broken("classes", rule));
-                }
-            }
-        }
-        Ok(Worker { token, classes })
+        let classes = self.classes.iter().filter_map(|name| {
+            let class = class(name, known).map_err(|rule| broken("classes", rule));
+            noted(&mut wrong, class)
+        });
+        let classes = classes.collect();
+        made(wrong, token.map(|token| Worker { token, classes }))
+    }
+}
+
+/// A class that workers may work for.
+fn class(name: &str, known: Option<&BTreeMap<ClassName, Class>>) -> Result<ClassName, String> {
+    let class: ClassName = name
+        .parse()
+        .map_err(|invalid: Invalid| invalid.rule().to_owned())?;
+    let Some(known) = known else {
+        return Ok(class);
+    };
+    match known.get(&class).map(|class| &class.transport) {
+        Some(Transport::Pull) => Ok(class),
+        Some(_) => Err(format!(
+            "names {name}, which workers don't make; give it pull = true"
+        )),
+        None => Err(format!(
+            "names {name}, which there is not; add [classes.{name}]"
+        )),
     }
 }
 

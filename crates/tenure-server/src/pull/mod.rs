@@ -31,7 +31,7 @@ use crate::config::{Config, Transport, Worker};
 use crate::ids::IdSource;
 use crate::provisioner::remote::{Said, request, said};
 use crate::provisioner::{Call, Failure, SecretSources};
-use crate::reconciler::{Board, Corrections, Task, is_newly_overdue, task};
+use crate::reconciler::{Board, Corrections, Task, ended, is_newly_overdue, span_of, task};
 
 /// The share of a claim that routine checks may take.
 const ROUTINE_SHARE: u16 = 4;
@@ -378,9 +378,13 @@ impl Pull {
                     if tenant.reason.as_str() == "DriftCorrection" {
                         self.corrections.used(&lease.class, number);
                     }
+                    note(lease, report, Some(&tenant));
                     return Ok(Some(tenant.state));
                 }
-                Ok(Reported::NoNews) => return Ok(None),
+                Ok(Reported::NoNews) => {
+                    note(lease, report, None);
+                    return Ok(None);
+                }
                 Ok(Reported::LeaseLost) => return Err(PullError::LeaseLost),
                 Err(EngineError::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
                     return Err(PullError::AnswerInvalid(refusal.to_string()));
@@ -440,6 +444,11 @@ impl Pull {
         };
         self.engine.report(lease, report, &context, release).await
     }
+}
+
+/// Says in the log what came of an operation. How long it took only its worker knows.
+fn note(lease: &Lease, report: &Report, after: Option<&Tenant>) {
+    span_of(lease).in_scope(|| ended::note(report, after, lease.attempt, None));
 }
 
 /// Whether two hashes are the same, in a time that does not tell where they differ.

@@ -186,6 +186,7 @@ impl Drop for Place {
         if self.routine {
             inside.routine = inside.routine.saturating_sub(1);
         }
+        let was_open = inside.breaker.stopped().is_some();
         match self.ended.take() {
             Some(Ended::Well) => inside.breaker.succeeded(),
             Some(Ended::Badly { reason, message }) => {
@@ -195,7 +196,19 @@ impl Drop for Place {
             }
             Some(Ended::Neither) | None => inside.breaker.nothing_learnt(),
         }
+        let stopped = inside.breaker.stopped().cloned();
         drop(inside);
+        let class = &self.gate.name;
+        match stopped {
+            Some(stopped) if !was_open => {
+                let reason = stopped.reason.as_str();
+                let pause_seconds = (stopped.until - stopped.since).as_secs();
+                tracing::warn!(%class, reason, pause_seconds,
+                    "the breaker has opened: no operation of the class is begun for now");
+            }
+            None if was_open => tracing::info!(%class, "the breaker has closed"),
+            Some(_) | None => {}
+        }
         self.gate.freed.notify_one();
     }
 }

@@ -63,11 +63,12 @@ impl Worker {
             .run_to_its_end(operation, tenant)
             .instrument(span.clone())
             .await;
+        self.took = began.elapsed();
         span.record("outcome", run.as_str());
         metrics::histogram!("tenure_operation_duration_seconds",
             "class" => self.lease.class.to_string(), "operation" => operation.as_str(),
             "outcome" => run.as_str())
-        .record(began.elapsed());
+        .record(self.took);
         run
     }
 

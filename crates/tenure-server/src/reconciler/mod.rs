@@ -41,6 +41,7 @@ mod board;
 mod breaker;
 mod bucket;
 mod corrections;
+pub(crate) mod ended;
 mod gate;
 mod holder;
 mod keeper;
@@ -57,7 +58,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 pub use self::board::Board;
 pub use self::breaker::BreakerPolicy;
@@ -319,8 +320,7 @@ impl Reconciler {
         // Only this loop takes permits, and it claims only what it has room for.
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         let place = gate.enter(&lease);
-        let span = tracing::error_span!("work", tenant = %lease.tenant, class = %lease.class,
-            fence = %lease.fence);
+        let span = span_of(&lease);
         let worker = Worker::new(Arc::clone(&self.shared), place, lease, claimed_at);
         let run = async move {
             let place = worker.work().await;
@@ -381,6 +381,11 @@ impl Reconciler {
             }
         }
     }
+}
+
+/// What lines of the log about a claim are in, which says whose it is.
+pub(crate) fn span_of(lease: &Lease) -> Span {
+    tracing::error_span!("work", tenant = %lease.tenant, class = %lease.class, fence = %lease.fence)
 }
 
 /// An error and all its causes, for logs.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
 use super::chain;
+use super::ended;
 use super::gate::Ended;
 use super::worker::{Over, Worker};
 use crate::provisioner::{Answer, Failure, Fault};
@@ -51,9 +52,13 @@ impl Worker {
                     if after.reason.as_str() == "DriftCorrection" {
                         self.shared.corrections.used(&tenant.class, granted);
                     }
+                    self.note(&report, Some(&after));
                     return Ok(Over::Done);
                 }
-                Ok(Reported::NoNews) => return Ok(Over::Done),
+                Ok(Reported::NoNews) => {
+                    self.note(&report, None);
+                    return Ok(Over::Done);
+                }
                 Ok(Reported::LeaseLost) => return Ok(Over::Lost),
                 Err(EngineError::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
                     return self.refused(operation, tenant, &refusal.to_string()).await;
@@ -83,8 +88,20 @@ impl Worker {
         let report = self.report_of(operation, tenant, outcome);
         match self.send_while_it_lasts(&report).await? {
             Reported::LeaseLost => Ok(Over::Lost),
-            _ => Ok(Over::Done),
+            Reported::Written(after) => {
+                self.note(&report, Some(&after));
+                Ok(Over::Done)
+            }
+            Reported::NoNews | Reported::CorrectionTaken => {
+                self.note(&report, None);
+                Ok(Over::Done)
+            }
         }
+    }
+
+    /// Says in the log what came of the run.
+    fn note(&self, report: &Report, after: Option<&Tenant>) {
+        ended::note(report, after, self.lease.attempt, Some(self.took));
     }
 
     /// A failure, told to the breaker and as it is reported.

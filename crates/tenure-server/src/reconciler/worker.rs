@@ -26,6 +26,8 @@ pub(super) struct Worker {
     pub(super) sure_until: Instant,
     /// The steps that the provisioner told of last.
     pub(super) steps: Vec<Step>,
+    /// How long the run took.
+    pub(super) took: Duration,
 }
 
 /// Why a claim is over.
@@ -51,6 +53,7 @@ impl Worker {
             length,
             sure_until: claimed_at + length,
             steps: Vec::new(),
+            took: Duration::ZERO,
         }
     }
 

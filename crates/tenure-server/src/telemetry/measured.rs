@@ -273,7 +273,7 @@ impl Tokens for Measured {
         &self,
         name: &ClassName,
         hash: &Hash,
-        previous_until: Timestamp,
+        previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
         let call = self.inner.rotate_token(name, hash, previous_until);
         timed("rotate_token", call).await

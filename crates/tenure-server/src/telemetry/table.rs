@@ -86,7 +86,7 @@ pub static METRICS: &[Metric] = &[
         "tenure_draining",
         Kind::Gauge,
         &[],
-        "1 while the server stops: it finishes what runs and takes nothing new.",
+        "1 while the server stops: from the signal on, while it still serves.",
     ),
     row(
         "tenure_http_requests_total",

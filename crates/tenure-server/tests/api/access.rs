@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tenure_server::api::{self, RULES};
+use tokio::time::advance;
 use tower::ServiceExt as _;
 
 use super::support::Server;
@@ -288,4 +290,48 @@ async fn p12_a_server_that_asks_for_tokens_needs_no_guard_of_hosts() {
         .expect(200);
     assert_eq!(reply.header("access-control-allow-origin"), "");
     server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p12_monitoring_goes_on_in_an_outage_by_a_token_that_was_good_before() {
+    let server = closed().await;
+    let mut tokens = Vec::new();
+    for (name, role) in [
+        ("scraper", "viewer"),
+        ("gone", "viewer"),
+        ("new", "viewer"),
+        ("boss", "admin"),
+    ] {
+        tokens.push(bearer(
+            &make(&server, json!({"name": name, "role": role})).await,
+        ));
+    }
+    let [scraper, gone, new, boss] = tokens.try_into().unwrap();
+    // In this task, so that the time goes only where it is moved.
+    let router = api::router(server.api.clone());
+    let ask = async |method: Method, path: &str, token: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("authorization", token).body(Body::empty());
+        let answer = router.clone().oneshot(request.unwrap()).await.unwrap();
+        answer.status().as_u16()
+    };
+    let scrape = async |token: &str| ask(Method::GET, "/metrics", token).await;
+    assert_eq!(scrape(&gone).await, 200);
+    let revoke = "/v1/tokens/gone/revoke";
+    assert_eq!(ask(Method::POST, revoke, &boss).await, 200);
+    assert_eq!(scrape(&scraper).await, 200);
+
+    server.store.close().await;
+    advance(Duration::from_secs(6)).await;
+    assert_eq!(scrape(&scraper).await, 200);
+    // All else is for those whom the store knows now, even what it is not needed for otherwise.
+    assert_eq!(ask(Method::GET, "/v1/whoami", &scraper).await, 503);
+    assert_eq!(scrape(&gone).await, 503, "revoked, and so known no more");
+    assert_eq!(scrape(&new).await, 503, "never seen");
+    advance(Duration::from_mins(59)).await;
+    assert_eq!(scrape(&scraper).await, 200);
+    advance(Duration::from_mins(1)).await;
+    assert_eq!(scrape(&scraper).await, 503, "too long ago");
+    server.shutdown.cancel();
+    server.served.await.unwrap().unwrap();
 }

@@ -164,7 +164,7 @@ async fn p4_a_strict_server_takes_no_change_of_what_was_not_seen() {
         .header("content-type", "application/x-ndjson");
     let lines = ask.raw(line).lines().await;
     assert_eq!(lines[0]["problem"]["code"], "precondition_required");
-    assert_eq!(server.get("/v1/tenants/acme").await.header("etag"), "\"1\"");
+    assert_eq!(server.get("/v1/tenants/acme").await.revision(), 1);
 
     let put = server
         .ask("PUT", "/v1/tenants/new")
@@ -230,12 +230,16 @@ async fn p12_a_caller_that_asks_too_much_is_turned_away_and_nobody_else() {
 #[tokio::test]
 async fn a_server_that_stops_says_that_it_is_not_ready_and_that_it_lives() {
     let options = ApiOptions::default();
-    let stop = options.stop.clone();
+    let drain = options.drain.clone();
     let server = Server::start(memory(), options, ConnectionLimits::default()).await;
     let ready = server.get("/readyz").await.expect(200);
     assert_eq!(ready.body["draining"], false);
-    stop.cancel();
+    drain.cancel();
     let refused = server.get("/readyz").await.refused(503, "draining");
+    for member in ["readiness", "schema"] {
+        assert_eq!(refused.body[member], ready.body[member], "{member}");
+    }
+    assert_eq!(refused.body["draining"], true);
     assert_eq!(refused.header("retry-after"), "5");
     server.get("/livez").await.expect(200);
     let scraped = server.get("/metrics").await.expect(200);
@@ -247,6 +251,30 @@ async fn a_server_that_stops_says_that_it_is_not_ready_and_that_it_lives() {
             .contains("\ntenure_draining 1\n")
     );
     server.stop().await;
+}
+
+#[tokio::test]
+async fn p11_a_server_whose_places_are_all_taken_is_ready_and_lives() {
+    let store = Arc::new(Faulty::always(memory(), Trouble::Hangs));
+    let options = ApiOptions {
+        limits: Limits {
+            in_flight: 1,
+            ..Limits::default()
+        },
+        ..ApiOptions::default()
+    };
+    let server = Server::start(store, options, ConnectionLimits::default()).await;
+    let (one, other) = (server.get("/v1/counts"), server.get("/v1/counts"));
+    tokio::pin!(one, other);
+    // One has the place, and waits for ever; so it is the other that is answered.
+    let turned_away = tokio::select! {
+        reply = &mut one => reply,
+        reply = &mut other => reply,
+    };
+    turned_away.refused(503, "overloaded");
+    server.get("/readyz").await.expect(200);
+    server.get("/livez").await.expect(200);
+    server.get("/metrics").await.expect(200);
 }
 
 /// All that these tests say.

@@ -21,7 +21,7 @@ async fn drifted(server: &Server, name: &str, seen: Value) -> Reply {
 }
 
 #[tokio::test]
-async fn p6_drift_is_listed_with_what_is_wanted_and_what_was_found() {
+async fn drift_is_listed_with_what_is_wanted_and_what_was_found() {
     each_store(async |server| {
         let seen = json!({"plan": "silver", "limits": {"seats": 5}});
         let one = drifted(server, "acme", seen).await;
@@ -78,7 +78,7 @@ async fn p6_drift_is_listed_with_what_is_wanted_and_what_was_found() {
 }
 
 #[tokio::test]
-async fn p6_accept_takes_over_what_was_found() {
+async fn accept_takes_over_what_was_found() {
     each_store(async |server| {
         let seen = json!({"plan": "gold", "limits": {"seats": 5}});
         let id = drifted(server, "acme", seen).await.id();
@@ -108,7 +108,7 @@ async fn p6_accept_takes_over_what_was_found() {
 }
 
 #[tokio::test]
-async fn p6_a_waiver_lets_drift_not_count_until_it_ends() {
+async fn a_waiver_lets_drift_not_count_until_it_ends() {
     each_store(async |server| {
         let seen = json!({"plan": "gold", "limits": {"seats": 5}});
         let id = drifted(server, "acme", seen.clone()).await.id();

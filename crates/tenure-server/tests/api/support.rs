@@ -360,6 +360,14 @@ impl Reply {
             .map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The revision that the answer's `ETag` names, if it names that of its tenant.
+    pub(crate) fn revision(&self) -> u64 {
+        let tag = self.header("etag").trim_matches('"');
+        let (revision, id) = tag.split_once('.').unwrap();
+        assert!(self.body["id"].is_null() || self.body["id"] == id, "{tag}");
+        revision.parse().unwrap()
+    }
+
     pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or("")
     }

@@ -109,7 +109,11 @@ fn p3_a_life_is_told_by_its_history_and_survives_the_server() {
         .to_owned();
     run(&["delete", "acme", "--yes"]).with(0);
     run(&["wait", "acme", "--for=deleted"]).with(0);
-    run(&["get", "acme"]).with(3).saying(&["no such tenant"]);
+    // It is no less deleted for who asks later.
+    run(&["wait", "acme", "--for=deleted", "--timeout", "0"]).with(0);
+    run(&["get", "acme"])
+        .with(3)
+        .saying(&["there is no tenant acme", "it was deleted"]);
     assert_eq!(
         run(&["get", &id, "-o", "json"]).with(0).json()["state"],
         "deleted"
@@ -355,7 +359,7 @@ fn on_a_terminal(project: &Project, arguments: &[&str], typed: &str) -> (i32, St
 }
 
 #[test]
-fn p1_a_deletion_asks_for_the_name_on_a_terminal() {
+fn a_deletion_asks_for_the_name_on_a_terminal() {
     let (project, _server, url) = serving();
     let apply = ["apply", "-f", "-", "--server", &url];
     project.run_with(&apply, MANIFEST).with(0);
@@ -366,8 +370,22 @@ fn p1_a_deletion_asks_for_the_name_on_a_terminal() {
         said.contains("Type acme to go on") && said.contains("nothing was done"),
         "{said}"
     );
-    project.run(&["get", "acme", "--server", &url]).with(0);
-    let (code, said) = on_a_terminal(&project, &delete, "acme\n");
+    let got = ["get", "acme", "-o", "jsonpath={.id}", "--server", &url];
+    let id = project.run(&got).with(0).out;
+    // Who is not there is told before anything is asked, and an id is asked for by its name.
+    let nobody = ["delete", "nobody", "--server", &url];
+    let (code, said) = on_a_terminal(&project, &nobody, "nobody\n");
+    assert_eq!(code, 3, "{said}");
+    assert!(
+        said.contains("no tenant nobody") && !said.contains("Type"),
+        "{said}"
+    );
+    let by_id = ["delete", id.trim(), "--server", &url];
+    let (code, said) = on_a_terminal(&project, &by_id, "no\n");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("Type acme to go on"), "{said}");
+    project.run(&["wait", "acme", "--server", &url]).with(0);
+    let (code, said) = on_a_terminal(&project, &by_id, "acme\n");
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("acme changed: deleting"), "{said}");
 }

@@ -324,3 +324,74 @@ fn p12_a_certificate_is_trusted_if_its_authority_is_named() {
         .with(2)
         .saying(&["none.pem (--ca-file) must be a file of PEM"]);
 }
+
+#[test]
+fn a_context_that_no_command_could_use_is_not_kept() {
+    let project = Project::small();
+    project.write("token", "tnr_of_prod\n");
+    let set = |arguments: &[&str]| run(&project, &[&["context", "set"], arguments].concat());
+    let far = "http://tenure.example.com:7310";
+    set(&["prod", "--server", far, "--token-file", "token"])
+        .with(2)
+        .saying(&["plain HTTP", "context prod"]);
+    let near = "http://127.0.0.1:9";
+    set(&["prod", "--server", near, "--token-file", "gone"])
+        .with(2)
+        .saying(&["the token can't be read", "gone"]);
+    for bad in ["", "a b", "-x", "ä"] {
+        set(&["--server", near, "--", bad])
+            .with(2)
+            .saying(&["letters, digits"]);
+    }
+    assert_eq!(run(&project, &["context", "list", "-o", "name"]).out, "");
+}
+
+#[test]
+fn a_broken_file_of_contexts_is_in_nobodys_way_who_names_a_server() {
+    let project = Project::small();
+    std::fs::create_dir_all(project.path().join("config/tenure")).unwrap();
+    project.write("config/tenure/contexts.toml", "contexts = 3\n");
+    let nobody = "no server answers at http://127.0.0.1:9";
+    run(&project, &["list", "--server", "http://127.0.0.1:9"])
+        .with(1)
+        .saying(&[nobody]);
+    run(&project, &["list"]).with(1).saying(&["contexts.toml"]);
+}
+
+#[test]
+fn a_token_that_everybody_can_read_is_warned_of() {
+    let project = Project::small();
+    project.write("token", "tnr_mine\n");
+    let list = [
+        "list",
+        "--server",
+        "http://127.0.0.1:9",
+        "--token-file",
+        "token",
+    ];
+    let mode = |mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(project.path().join("token"), permissions).unwrap();
+        run(&project, &list).with(1)
+    };
+    mode(0o644).saying(&["warning: everybody", "chmod 600 token"]);
+    assert!(!mode(0o600).err.contains("warning"));
+}
+
+#[test]
+fn tls_to_a_server_that_speaks_none_is_told_apart() {
+    let project = Project::small();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _told = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        // Until the client has gone.
+        let _gone = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let url = format!("https://{address}");
+    run(&project, &["list", "--server", &url])
+        .with(1)
+        .saying(&[&format!("try http://{address}")]);
+    serving.join().unwrap();
+}

@@ -56,7 +56,10 @@ acme (changed)
     assert_eq!(differs.out, expected);
     let json = [&diff[..], &["-o", "json"]].concat();
     let json = project.run_with(&json, &changed).with(1).json();
-    assert_eq!(json[0]["changes"][0]["path"], "/desired/limits/seats");
+    assert_eq!(
+        json["items"][0]["changes"][0]["path"],
+        "/desired/limits/seats"
+    );
     let colored = [&diff[..], &["--color", "always"]].concat();
     let colored = project.run_with(&colored, &changed).with(1);
     assert!(
@@ -68,7 +71,7 @@ acme (changed)
     // What goes wrong is told apart from what differs.
     let refused = MANIFEST.replace("class: shared\ndesired", "class: gold\ndesired");
     let refused = project.run_with(&diff, &refused);
-    assert!(![0, 1].contains(&refused.code), "{refused:?}");
+    assert_eq!(refused.code, 7, "{refused:?}");
     refused.saying(&["globex", "class"]);
     let unread = [&["diff", "-f", "no such"], via].concat();
     project.run(&unread).with(7).saying(&["no such"]);
@@ -85,6 +88,12 @@ fn p5_what_would_change_is_told_by_a_server() {
         .run_with(&nobody, MANIFEST)
         .with(7)
         .saying(&["tenure serve"]);
+    // One that is not there is not there for any of them.
+    let many: Vec<String> = (0..100)
+        .map(|n| format!("name: t{n}\ndesired: {{}}\n"))
+        .collect();
+    let ended = project.run_with(&nobody, &many.join("---\n")).with(7);
+    assert!(ended.err.lines().count() < 4, "{}", ended.err);
 }
 
 #[test]

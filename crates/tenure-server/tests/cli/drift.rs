@@ -31,7 +31,7 @@ fn worked_on() -> (Project, Background, String) {
 }
 
 #[test]
-fn p6_drift_is_shown_waived_and_accepted() {
+fn drift_is_shown_waived_and_accepted() {
     let (project, mut server, url) = worked_on();
     let run = |arguments: &[&str]| project.run(&[arguments, &["--server", &url]].concat());
     let table = run(&["drift"]).with(0);
@@ -137,5 +137,5 @@ fn p8_a_tenant_is_explained_on_a_page_or_as_the_api_gives_it() {
     );
     run(&["explain", "none"])
         .with(3)
-        .saying(&["no such tenant"]);
+        .saying(&["there is no tenant none"]);
 }

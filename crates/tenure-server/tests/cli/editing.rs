@@ -97,7 +97,7 @@ fn p4_what_was_typed_is_kept_if_it_can_not_be_taken() {
         (
             "sed -i 's/class: default/class: shared/; s/gold/lost/' $1",
             4,
-            "class",
+            "put `class: default` back there",
         ),
         ("sed -i s/gold/lost/ $1; exit 1", 1, "failed"),
     ] {
@@ -146,4 +146,30 @@ fn p4_who_was_faster_is_not_overwritten() {
         &url,
     ];
     assert_eq!(project.run(&get).with(0).out, "gold\n");
+}
+
+#[test]
+fn what_is_taken_out_is_removed() {
+    let project = project();
+    let store = project.store();
+    let annotate = ["annotate", "acme", "a=b", "--store", &store];
+    project.run(&annotate).with(0);
+    project.run(&["suspend", "acme", "--store", &store]).with(0);
+    let script = "sed -i '/^labels:/,/^annotations:/{/^annotations:/!d}; /^annotations:/,/^desired:/{/^desired:/!d}; /^running:/d; /^class:/d' $1; cat $1 >&2";
+    let ended = edit(&project, script).with(0);
+    let after = acme(&project);
+    let none = serde_json::json!({});
+    assert_eq!(after["labels"], none, "{}", ended.err);
+    assert_eq!(after["annotations"], none, "{}", ended.err);
+    assert_eq!(after["running"], true);
+    assert_eq!(after["class"], "default");
+    assert_eq!(after["desired"]["plan"], "gold");
+}
+
+#[test]
+fn what_an_editor_removed_is_not_said_to_be_kept() {
+    let project = project();
+    let ended = edit(&project, "rm $1").with(1).saying(&["nothing is kept"]);
+    assert!(!ended.err.contains("is kept in"), "{}", ended.err);
+    assert_eq!(acme(&project)["revision"], 1);
 }

@@ -57,7 +57,7 @@ fn p8_a_page_describes_all_of_a_tenant() {
     assert!(json["explanation"]["summary"].is_string());
     run(&["describe", "nobody"])
         .with(3)
-        .saying(&["no such tenant"]);
+        .saying(&["there is no tenant nobody"]);
     run(&["wait", "-l", "tier=gold", "--for=condition!=failing"]).with(0);
     run(&["wait", "-l", "tier=none"])
         .with(3)
@@ -142,7 +142,7 @@ fn several_tenants_are_shown_as_a_list() {
     );
     let one = run(&["get", "globex", "nobody", "--no-headers"]).with(3);
     assert!(one.out.starts_with("globex"), "{}", one.out);
-    one.saying(&["nobody: there is no such tenant"]);
+    one.saying(&["there is no tenant nobody", "--include-deleted"]);
     run(&["get"]).with(2);
     run(&["get", "acme", "-l", "tier=gold"]).with(2);
     run(&["list", "-o", "jsonpath={.items[}"])

@@ -90,3 +90,47 @@ fn a_configuration_with_a_misspelt_key_is_refused_with_the_nearest() {
     ]);
     assert!(!project.database().exists());
 }
+
+#[test]
+fn a_manifest_without_a_tenant_is_refused() {
+    let project = Project::small();
+    let store = project.store();
+    project.run(&["migrate", "--store", &store]).with(0);
+    for (command, code) in [("apply", 1), ("diff", 7)] {
+        for text in ["", "# nothing\n", "---\n"] {
+            project
+                .run_with(&[command, "-f", "-", "--store", &store], text)
+                .with(code)
+                .saying(&["-: holds no tenant"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_manifest_is_said_without_the_parsers_words() {
+    for (text, says) in [
+        ("name: a\ndesired: {b: 1, b: 2}\n", "2:17: b stands twice"),
+        ("name: a\ndesired: &x {b: *x}\n", "never end"),
+        ("[a, b]\n", "1:1: must be a map"),
+        ("name: a\ndesired: 3\n", "2:10: must be a map"),
+        ("name: [a]\ndesired: {}\n", "1:7: must be a text"),
+        ("name: a\n", "desired is missing"),
+        ("name: a\ndesired: *x\n", "no anchor"),
+    ] {
+        let project = Project::small();
+        let store = project.store();
+        project.run(&["migrate", "--store", &store]).with(0);
+        let apply = ["apply", "-f", "-", "--store", &store];
+        let ended = project.run_with(&apply, text).with(1).saying(&[says]);
+        for word in [
+            "Policy",
+            "recursive",
+            "mapping",
+            "scalar",
+            "apply it again",
+            "struct",
+        ] {
+            assert!(!ended.err.contains(word), "{text}: {}", ended.err);
+        }
+    }
+}

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
 
+use crate::logs::ended;
 use crate::support::{Background, Project, tenure};
 
 const TOKEN: &str = "a-token-for-the-example-worker";
@@ -87,5 +89,18 @@ fn the_example_worker_makes_changes_and_takes_down_what_is_asked_for() {
     assert!(!mailbox.exists());
     let history = run(&["history", "basalt-works", "-o", "json"]).with(0).out;
     assert!(history.contains("worker:mail-1"), "{history}");
+    let tenant = run(&["get", "basalt-works", "-o", "json"]).with(0).json();
     assert!(server.terminate().success());
+    // What came of operations elsewhere is in the log of the server that was told.
+    let ended = ended(&server.said);
+    let line = ended.iter().find(|line| line["tenant"] == tenant["id"]);
+    let line = line.unwrap();
+    let expected = json!({
+        "level": "info", "class": "mailbox", "operation": "apply", "outcome": "done", "attempt": 1,
+        "reason": "Provisioned", "route": "/v1/work/report",
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&line[key], value, "{key} of {line}");
+    }
+    assert!(line["fence"].is_string(), "{line}");
 }

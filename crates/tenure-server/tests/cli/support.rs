@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// Far more than anything here takes, on a busy machine too.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
+/// How long a server serves on after SIGTERM.
+pub(crate) const DRAIN_DELAY: &str = "TENURE_DRAIN_DELAY_SECONDS";
+
 /// The program, in an environment of which only `PATH` comes from the test's own.
 pub(crate) fn tenure(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
@@ -59,7 +62,6 @@ impl Ended {
         self
     }
 
-    /// How many lines of data there were.
     /// The lines in order of the alphabet: tenants that were applied together come in any.
     pub(crate) fn sorted(&self) -> Vec<&str> {
         let mut lines: Vec<&str> = self.out.lines().collect();
@@ -67,6 +69,7 @@ impl Ended {
         lines
     }
 
+    /// How many lines of data there were.
     pub(crate) fn lines(&self) -> usize {
         self.out.lines().count()
     }
@@ -213,6 +216,10 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start(mut command: Command) -> Self {
+        // No load balancer needs to see that it stops, but where a test is about that.
+        if !command.get_envs().any(|(name, _)| name == DRAIN_DELAY) {
+            command.env(DRAIN_DELAY, "0");
+        }
         let mut child = command
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
@@ -257,6 +264,12 @@ impl Background {
         panic!("it ended: {:#?}", self.said)
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        while self.line().is_some() {}
+        self.child.wait().unwrap()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -267,11 +280,31 @@ impl Background {
         Pid::from_child(&self.child)
     }
 
-    /// Asks it to end, and waits until it has.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
-        kill_process(self.id(), Signal::TERM).unwrap();
+    /// Waits until it says this; the line.
+    #[track_caller]
+    pub(crate) fn until(&mut self, words: &str) -> String {
+        while let Some(line) = self.line() {
+            if line.contains(words) {
+                return line;
+            }
+        }
+        panic!("it ended: {:#?}", self.said)
+    }
+
+    /// Waits until it has ended; how.
+    pub(crate) fn end(&mut self) -> ExitStatus {
         while self.line().is_some() {}
         self.child.wait().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.end()
     }
 }
 

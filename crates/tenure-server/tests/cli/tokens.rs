@@ -19,9 +19,6 @@ fn p12_the_first_token_is_made_on_the_store() {
     run(&["token", "create", "x", "--role", "boss"])
         .with(2)
         .saying(&["viewer, operator"]);
-    run(&["token", "create", "x", "--role", "provisioner"])
-        .with(1)
-        .saying(&["classes must name"]);
     let works = [
         "token",
         "create",
@@ -60,4 +57,39 @@ fn p12_the_first_token_is_made_on_the_store() {
         whoami.contains("user:test") && whoami.contains("nobody was asked"),
         "{whoami}"
     );
+}
+
+#[test]
+fn what_a_token_can_not_be_is_a_wrong_command_line() {
+    let project = Project::small();
+    let store = project.store();
+    project.run(&["migrate", "--store", &store]).with(0);
+    let token =
+        |arguments: &[&str]| project.run(&[&["token"], arguments, &["--store", &store]].concat());
+    for (arguments, says) in [
+        (
+            ["x", "--role", "provisioner"].as_slice(),
+            "--role provisioner needs --class",
+        ),
+        (
+            &["x", "--role", "viewer", "--class", "shared"],
+            "--class is for --role provisioner",
+        ),
+        (
+            &["x", "--role", "admin", "--scope", "a=b"],
+            "--scope is not for an admin",
+        ),
+        (&["bad_x", "--role", "viewer"], "name must be"),
+    ] {
+        token(&[&["create"], arguments].concat())
+            .with(2)
+            .saying(&[says]);
+    }
+    token(&["get", "nope"])
+        .with(3)
+        .saying(&["there is no token nope", "tenure token list"]);
+    // A day is its begin, as everywhere.
+    token(&["create", "d", "--role", "viewer", "--expires", "2999-01-01"]).with(0);
+    let day = token(&["get", "d", "-o", "jsonpath={.expires_at}"]).with(0);
+    assert!(day.out.starts_with("2999-01-01T00:00:00"), "{}", day.out);
 }

@@ -38,6 +38,7 @@ fn pages() -> Vec<PathBuf> {
     }
     let mut pages = vec![root().join("README.md")];
     walk(&root().join("docs"), &mut pages);
+    walk(&root().join("examples"), &mut pages);
     pages.sort();
     pages
 }
@@ -71,6 +72,18 @@ fn every_command_of_the_documentation_does_what_the_page_says() {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[test]
+fn the_program_of_the_guide_to_embedding_is_the_example_that_is_run() {
+    let guide = std::fs::read_to_string(root().join("docs/guides/embed.md")).unwrap();
+    let (_, rest) = guide.split_once("```rust\n").unwrap();
+    let (shown, _) = rest.split_once("```\n").unwrap();
+    let example = root().join("crates/tenure-sqlite/examples/embed.rs");
+    let example = std::fs::read_to_string(example).unwrap();
+    // What stands before is of this project: what the file is, and lints.
+    let begin = example.find("use std::").unwrap();
+    assert_eq!(Some(shown), example.get(begin..));
 }
 
 /// The states and their ways, as a diagram that GitHub draws.

@@ -8,7 +8,9 @@ pub(crate) enum Manner {
     /// Until the page ends, in the background; the next block waits until the server answers:
     /// `sh background`.
     Background,
-    /// To its end, which must be bad: `sh fails`.
+    /// As plain, after what runs in the background was stopped: `sh stopped`.
+    Stopped,
+    /// To its end, which must be bad, and say what the page says: `sh fails`.
     Fails,
     /// Not at all, because it is for another machine or another time: `sh elsewhere`.
     Elsewhere,
@@ -69,6 +71,7 @@ fn manner(word: &str, line: usize) -> Manner {
     match word {
         "" => Manner::Plain,
         "background" => Manner::Background,
+        "stopped" => Manner::Stopped,
         "fails" => Manner::Fails,
         "elsewhere" => Manner::Elsewhere,
         other => panic!("line {line}: a block of commands is run in no manner {other:?}"),

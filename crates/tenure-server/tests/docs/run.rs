@@ -16,17 +16,27 @@ use crate::root;
 const PRELUDE: &str = r#"
 set -euo pipefail
 set -m
+stop() {
+    local pid pids
+    pids=$(jobs -p)
+    for pid in $pids; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+    wait || true
+    # A shell between does not wait for what it started.
+    for pid in $pids; do while kill -0 -- "-$pid" 2>/dev/null; do sleep 0.1; done; done
+}
 end() {
     status=$?
     trap - EXIT
-    for pid in $(jobs -p); do kill -TERM -- "-$pid" 2>/dev/null || true; done
-    wait || true
+    stop
     exit $status
 }
 trap end EXIT
 serving() {
     for _ in $(seq 600); do
-        if curl -fs -o /dev/null "$TENURE_SERVER/readyz"; then return; fi
+        # `up` answers before it has applied its manifest, and says when it has.
+        if grep -qE 'serving|tenants: ' "background.$2" && curl -fs -o /dev/null "$TENURE_SERVER/readyz"; then
+            return
+        fi
         kill -0 "$1" || { echo 'the server has ended:'; cat "background.$2"; exit 1; }
         sleep 0.1
     done
@@ -46,6 +56,13 @@ pub(crate) fn page(path: &Path) -> Result<(), String> {
     let blocks = blocks(&text);
     if blocks.iter().all(|block| block.manner == Manner::Elsewhere) {
         return Ok(());
+    }
+    let silent = |block: &&Block| block.manner == Manner::Fails && block.output.is_empty();
+    if let Some(block) = blocks.iter().find(silent) {
+        let line = block.line;
+        return Err(format!(
+            "line {line}: it fails, and the page does not say how"
+        ));
     }
     let folder = TempDir::new().unwrap();
     copy(&root().join("examples"), &folder.path().join("examples"));
@@ -74,6 +91,9 @@ pub(crate) fn page(path: &Path) -> Result<(), String> {
         .env("LC_ALL", "C.UTF-8")
         .env("TENURE_SERVER", format!("http://127.0.0.1:{port}"))
         .env("TENURE_LISTEN", format!("127.0.0.1:{port}"))
+        .env("TENURE_DRAIN_DELAY_SECONDS", "0")
+        // Pages show what people see, who have a terminal.
+        .env("TENURE_TELEMETRY__LOG_FORMAT", "text")
         .stdin(Stdio::null());
     if let Some(cluster) = &cluster {
         let as_user = |user: &str, database: &str| {
@@ -112,6 +132,7 @@ fn script(blocks: &[Block], port: u16) -> String {
                     "{{\n{commands}\n}} >background.{line} 2>&1 &\nserving $! {line}"
                 )
             }
+            Manner::Stopped => writeln!(script, "stop\n{commands}"),
             Manner::Fails => writeln!(
                 script,
                 "if (\n{commands}\n); then echo 'it did not fail'; exit 1; fi"

@@ -210,6 +210,7 @@ impl Scene {
             command,
             context,
             if_revision: None,
+            if_id: None,
             scope: tenure::Selector::default(),
             key: None,
             dry_run: false,

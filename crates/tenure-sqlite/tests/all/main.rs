@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crash;
+mod embed;
 mod guards;
 mod keeping;
 mod lists;

@@ -243,7 +243,12 @@ impl Tokens for Shelf {
         Err(StoreError::Closed)
     }
 
-    async fn rotate_token(&self, _: &ClassName, _: &Hash, _: Timestamp) -> Result<Option<Token>> {
+    async fn rotate_token(
+        &self,
+        _: &ClassName,
+        _: &Hash,
+        _: Option<Timestamp>,
+    ) -> Result<Option<Token>> {
         Err(StoreError::Closed)
     }
 

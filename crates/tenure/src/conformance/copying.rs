@@ -132,7 +132,10 @@ pub async fn tokens_are_copied_as_they_are(factory: &dyn Factory) {
     let two = "two".parse().unwrap();
     let until = start().plus(Duration::from_mins(5));
     let hash = fingerprint("three");
-    from.store.rotate_token(&two, &hash, until).await.unwrap();
+    from.store
+        .rotate_token(&two, &hash, Some(until))
+        .await
+        .unwrap();
     let revoked = crate::Revoked {
         revoked_at: start(),
         revoked_by: "user:maria".parse().unwrap(),

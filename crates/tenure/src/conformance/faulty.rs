@@ -376,7 +376,7 @@ impl Tokens for Faulty {
         &self,
         name: &ClassName,
         hash: &Hash,
-        previous_until: Timestamp,
+        previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
         self.write(|| self.inner.rotate_token(name, hash, previous_until))
             .await

@@ -330,6 +330,7 @@ impl Setup {
             command,
             context: self.context(),
             if_revision: None,
+            if_id: None,
             scope: crate::Selector::default(),
             key: None,
             dry_run: false,

@@ -115,6 +115,7 @@ impl Lockstep {
             command,
             context,
             if_revision,
+            if_id: None,
             scope: crate::Selector::default(),
             key,
             dry_run,

@@ -123,6 +123,7 @@ impl Client {
             command,
             context: context(request_id, step),
             if_revision: None,
+            if_id: None,
             scope: crate::Selector::default(),
             key: Some(key.unwrap()),
             dry_run: false,
@@ -134,10 +135,10 @@ impl Client {
                 Ok(answer) => {
                     let Tenant { revision, hash, .. } = answer.tenant;
                     match answer.effect {
+                        // Its first send was answered by a lost reply; its line says the rest.
+                        _ if answer.replayed => Seen::Unknown,
                         Effect::Created | Effect::Changed => Seen::Acknowledged { revision, hash },
                         Effect::Unchanged => Seen::Read { revision },
-                        // Its first send was answered by a lost reply; its line says the rest.
-                        Effect::Replayed => Seen::Unknown,
                     }
                 }
                 Err(EngineError::Store(_)) => continue,

@@ -100,7 +100,7 @@ pub async fn a_name_or_a_hash_that_was_used_is_never_used_again(factory: &dyn Fa
     let hash = fingerprint("rotated");
     setup
         .store
-        .rotate_token(&name("one"), &hash, until)
+        .rotate_token(&name("one"), &hash, Some(until))
         .await
         .unwrap();
     let same_name = Token {
@@ -133,7 +133,7 @@ pub async fn a_rotated_token_is_found_by_both_hashes(factory: &dyn Factory) {
     let hash = fingerprint("second");
     let rotated = setup
         .store
-        .rotate_token(&name("one"), &hash, until)
+        .rotate_token(&name("one"), &hash, Some(until))
         .await
         .unwrap();
     let expected = Token {
@@ -152,14 +152,31 @@ pub async fn a_rotated_token_is_found_by_both_hashes(factory: &dyn Factory) {
     let third = fingerprint("third");
     setup
         .store
-        .rotate_token(&name("one"), &third, until)
+        .rotate_token(&name("one"), &third, Some(until))
         .await
         .unwrap();
     assert_eq!(
         setup.store.token_of(&fingerprint("one")).await.unwrap(),
         None
     );
-    let none = setup.store.rotate_token(&name("none"), &third, until).await;
+    // The answer was lost: another in its place, and the one before it stays.
+    let fourth = fingerprint("fourth");
+    let replaced = setup
+        .store
+        .rotate_token(&name("one"), &fourth, None)
+        .await
+        .unwrap();
+    let expected = Token {
+        hash: fourth,
+        previous: Some((fingerprint("second"), until)),
+        ..token("one")
+    };
+    assert_eq!(replaced, Some(expected));
+    assert_eq!(setup.store.token_of(&third).await.unwrap(), None);
+    let none = setup
+        .store
+        .rotate_token(&name("none"), &third, Some(until))
+        .await;
     assert_eq!(none.unwrap(), None);
 }
 
@@ -169,13 +186,13 @@ pub async fn a_rotation_that_is_sent_again_changes_nothing(factory: &dyn Factory
     let hash = fingerprint("second");
     let first = setup
         .store
-        .rotate_token(&name("one"), &hash, start())
+        .rotate_token(&name("one"), &hash, Some(start()))
         .await
         .unwrap();
     let later = start().plus(Duration::from_mins(9));
     let again = setup
         .store
-        .rotate_token(&name("one"), &hash, later)
+        .rotate_token(&name("one"), &hash, Some(later))
         .await
         .unwrap();
     assert_eq!(first, again);
@@ -200,7 +217,10 @@ pub async fn a_revoked_token_stays_revoked_as_it_was(factory: &dyn Factory) {
         .unwrap();
     assert_eq!(again, Some(ended));
     let hash = fingerprint("second");
-    let rotated = setup.store.rotate_token(&name("one"), &hash, start()).await;
+    let rotated = setup
+        .store
+        .rotate_token(&name("one"), &hash, Some(start()))
+        .await;
     assert_eq!(rotated.unwrap(), None);
     let none = setup.store.revoke_token(&name("none"), &second).await;
     assert_eq!(none.unwrap(), None);

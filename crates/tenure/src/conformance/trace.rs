@@ -55,6 +55,7 @@ pub async fn trace(store: Arc<dyn Store>, seed: u64, steps: u64) {
             command,
             context,
             if_revision: None,
+            if_id: None,
             scope: crate::Selector::default(),
             key: None,
             dry_run: false,

@@ -45,14 +45,15 @@ pub fn decide(tenant: Option<&Tenant>, command: &Command, context: &Context) -> 
     let Some(tenant) = tenant else {
         return match command {
             Command::Create(wanted) | Command::Apply(wanted) => create(wanted, context),
-            other => refuse(
-                RefusalCode::TenantNotFound,
-                None,
-                format!(
-                    "there is no such tenant to {}; create it first",
-                    other.as_str()
-                ),
-            ),
+            other => {
+                // Making what is to be deleted is no advice.
+                let help = match other {
+                    Command::Delete => "",
+                    _ => "; create it first",
+                };
+                let detail = format!("there is no such tenant to {}{help}", other.as_str());
+                refuse(RefusalCode::TenantNotFound, None, detail)
+            }
         };
     };
     match (tenant.state, command) {

@@ -234,7 +234,12 @@ deleted: tenant_exists tenant_deleted tenant_deleted tenant_deleted tenant_delet
 #[test]
 fn a_tenant_that_is_not_there_meets_every_command() {
     let refused = |command: Command| match decide(None, &command, &context()) {
-        Decision::Refused(refusal) => refusal.code == RefusalCode::TenantNotFound,
+        Decision::Refused(refusal) => {
+            // Nobody makes a tenant in order to delete it.
+            let advises = refusal.detail.contains("create it first");
+            assert_eq!(advises, !matches!(command, Command::Delete), "{refusal:?}");
+            refusal.code == RefusalCode::TenantNotFound
+        }
         _ => false,
     };
     assert!(!refused(Command::Create(wanted())));

@@ -3,6 +3,8 @@
 //! # Invariants
 //!
 //! - A token that was revoked or rotated elsewhere is good here for [`TRUST`] at most; here, no more.
+//! - Who only watches this server may do so on a token that was good less than [`OUTAGE`] ago, as long as
+//!   the store can't be asked: monitoring that ends with the database would show the wrong alert.
 //! - Each token's use is written at most once in [`NOTE_INTERVAL`].
 
 use std::collections::BTreeMap;
@@ -15,6 +17,9 @@ use tokio::time::Instant;
 
 /// How long the store is not asked again about a good token.
 pub(super) const TRUST: Duration = Duration::from_secs(5);
+
+/// How long a token is good for watching the server while the store can't be asked.
+const OUTAGE: Duration = Duration::from_hours(1);
 
 /// Most tokens that are remembered.
 const TOKENS_MAX: usize = 4_096;
@@ -52,6 +57,18 @@ impl Known {
             Some((token, since)) if since.elapsed() < TRUST => Ok((Arc::clone(token), *since)),
             _ => Err(inside.ended),
         }
+    }
+
+    /// The token with this hash, if the store gave it not long before an outage.
+    pub(super) fn find_in_outage(&self, hash: &Hash) -> Option<Arc<Token>> {
+        let found = self.inside().good.get(hash.as_bytes()).cloned();
+        let (token, since) = found?;
+        (since.elapsed() < OUTAGE).then_some(token)
+    }
+
+    /// Forgets one that the store does not know any more.
+    pub(super) fn drop(&self, hash: &Hash) {
+        self.inside().good.remove(hash.as_bytes());
     }
 
     /// Remembers a token, unless some were forgotten since it was asked for.

@@ -19,6 +19,7 @@ mod strangers;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, header};
@@ -42,6 +43,9 @@ pub(crate) use rate::Rates;
 pub use rules::{Permission, RULES, Rule, reference};
 pub(crate) use secret::Secret;
 pub(crate) use strangers::Strangers;
+
+/// How long who watches the server waits for the store to say who they are, if that is known from before.
+const WATCHES_WAIT: Duration = Duration::from_secs(2);
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -87,6 +91,8 @@ struct Asked {
     address: Option<ClientAddress>,
     actor: Result<Actor, Problem>,
     open: bool,
+    /// Whether it is this server itself that is asked about.
+    watches: bool,
 }
 
 /// What `Authorization` shows.
@@ -120,6 +126,7 @@ pub(super) async fn enter(
         address,
         actor: headers::actor(request.headers()),
         open: in_process || !api.options().auth_required,
+        watches: path == "/metrics",
     };
     match admitted(&api, asked).await {
         Ok(principal) => {
@@ -186,7 +193,7 @@ async fn admitted(api: &ApiState, asked: Asked) -> Result<Principal, Turned> {
         Shown::Nothing if asked.open => anyone(asked.actor)?,
         Shown::Nothing => return Err(unknown("missing")),
         Shown::Other => return Err(unknown("malformed")),
-        Shown::Bearer(text) => stranger(api, text, asked.address).await?,
+        Shown::Bearer(text) => stranger(api, (text, asked.watches), asked.address).await?,
     };
     let permission = asked.permission;
     if permission == Permission::Work && principal.anonymous {
@@ -263,7 +270,7 @@ fn anyone(actor: Result<Actor, Problem>) -> Result<Principal, Turned> {
 /// A bearer, unless too many from the same address were no good.
 async fn stranger(
     api: &ApiState,
-    text: &str,
+    (text, watches): (&str, bool),
     address: Option<ClientAddress>,
 ) -> Result<Principal, Turned> {
     let shown = strangers::Shown {
@@ -281,7 +288,7 @@ async fn stranger(
             return Err(Turned("tries", Problem::new(Code::RateLimited, detail)));
         }
     }
-    let known = bearer(api, text).await;
+    let known = bearer(api, text, watches).await;
     let now = Instant::now();
     match &known {
         Ok(_) => strangers.was_good(shown, now),
@@ -298,10 +305,10 @@ async fn stranger(
     known
 }
 
-async fn bearer(api: &ApiState, text: &str) -> Result<Principal, Turned> {
+async fn bearer(api: &ApiState, text: &str, watches: bool) -> Result<Principal, Turned> {
     if text.starts_with(secret::PREFIX) {
         let hash = secret::hash_of(text).ok_or_else(|| unknown("malformed"))?;
-        return token(api, hash).await;
+        return token(api, hash, watches).await;
     }
     let pull = api.options().pull.as_ref();
     if let Some(worker) = pull.and_then(|pull| pull.caller(text)) {
@@ -337,8 +344,9 @@ async fn bearer(api: &ApiState, text: &str) -> Result<Principal, Turned> {
 }
 
 /// The bearer of one of our tokens.
-async fn token(api: &ApiState, hash: Hash) -> Result<Principal, Turned> {
-    let (token, _) = good_token(api, hash, Turn::Now).await?;
+async fn token(api: &ApiState, hash: Hash, watches: bool) -> Result<Principal, Turned> {
+    let turn = if watches { Turn::Watch } else { Turn::Now };
+    let (token, _) = good_token(api, hash, turn).await?;
     let now = api.options().clock.now();
     if let Some(wait) = api.known().used(&token.name, now) {
         note_later(api, wait);
@@ -358,11 +366,12 @@ async fn token(api: &ApiState, hash: Hash) -> Result<Principal, Turned> {
     })
 }
 
-/// Whether to be turned away by a server that is busy, or to wait.
-#[derive(Clone, Copy)]
+/// Whether to be turned away by a server that is busy, or to wait; or only to watch it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Now,
     Wait,
+    Watch,
 }
 
 /// The token with this hash if it is good, and when the store said so.
@@ -371,22 +380,9 @@ async fn good_token(
     hash: Hash,
     turn: Turn,
 ) -> Result<(Arc<Token>, Instant), Turned> {
-    let known = api.known();
-    let (token, since) = match known.find(&hash) {
+    let (token, since) = match api.known().find(&hash) {
         Ok(found) => found,
-        Err(ended) => {
-            let asked = (ended, Instant::now());
-            let deadline = asked.1 + api.options().limits.request;
-            let store = api.engine().store().token_of(&hash);
-            let found = match turn {
-                Turn::Now => api.read(deadline, store).await,
-                Turn::Wait => api.read_in_turn(deadline, store).await,
-            };
-            let found = found.map_err(|problem| Turned("store", problem))?;
-            let token = Arc::new(found.ok_or_else(|| unknown("unknown"))?);
-            known.remember(hash, &token, asked);
-            (token, asked.1)
-        }
+        Err(ended) => looked_up(api, hash, ended, turn).await?,
     };
     if !is_its(&token, &hash) || !token.admits(&hash, api.options().clock.now()) {
         return Err(unknown(if token.revoked.is_some() {
@@ -396,6 +392,45 @@ async fn good_token(
         }));
     }
     Ok((token, since))
+}
+
+/// The token with this hash, as the store has it; for who only watches, as it was known before if the
+/// store can't be asked, and in a time that a scrape has.
+async fn looked_up(
+    api: &ApiState,
+    hash: Hash,
+    ended: u64,
+    turn: Turn,
+) -> Result<(Arc<Token>, Instant), Turned> {
+    let known = api.known();
+    let in_outage = || {
+        let watches = turn == Turn::Watch;
+        watches.then(|| known.find_in_outage(&hash)).flatten()
+    };
+    let asked = (ended, Instant::now());
+    let limit = api.options().limits.request;
+    let limit = in_outage().map_or(limit, |_| limit.min(WATCHES_WAIT));
+    let (ask, deadline) = (api.engine().store().token_of(&hash), asked.1 + limit);
+    let found = match turn {
+        Turn::Wait => api.read_in_turn(deadline, ask).await,
+        Turn::Now | Turn::Watch => api.read(deadline, ask).await,
+    };
+    match found {
+        Ok(Some(token)) => {
+            let token = Arc::new(token);
+            known.remember(hash, &token, asked);
+            Ok((token, asked.1))
+        }
+        Ok(None) => {
+            known.drop(&hash);
+            Err(unknown("unknown"))
+        }
+        // It may have been revoked here meanwhile; then it is not known any more.
+        Err(problem) => {
+            let known = in_outage().ok_or(Turned("store", problem))?;
+            Ok((known, asked.1))
+        }
+    }
 }
 
 /// Whether the hash is a token's. How long it takes tells nothing.
@@ -408,7 +443,7 @@ fn is_its(token: &Token, hash: &Hash) -> bool {
 }
 
 /// Notes what was used after a while, or when the server stops.
-fn note_later(api: &ApiState, wait: std::time::Duration) {
+fn note_later(api: &ApiState, wait: Duration) {
     let noting = api.clone();
     api.spawn(async move {
         tokio::select! {

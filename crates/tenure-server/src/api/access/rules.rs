@@ -65,7 +65,7 @@ impl Permission {
     /// What it is for, in refusals and in the reference.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Open => "ask whether the server lives",
+            Self::Open => "ask what tells nothing of any tenant",
             Self::Known => "ask who one is",
             Self::Read => "read tenants",
             Self::ReadFleet => "read what is of the whole fleet",

@@ -88,7 +88,7 @@ impl Export {
             let Some(query) = next else {
                 return;
             };
-            if self.api.is_draining() {
+            if self.api.is_stopping() {
                 return output.cut();
             }
             let deadline = Instant::now() + self.api.options().limits.request;

@@ -89,7 +89,7 @@ impl Import {
         let mut queue = VecDeque::new();
         let lines = text.split(|byte| *byte == b'\n').zip(1..);
         for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
-            if self.api.is_draining() {
+            if self.api.is_stopping() {
                 return output.cut();
             }
             if let Err(problem) = self.pass.check().await {
@@ -167,6 +167,7 @@ impl Import {
             command: Command::Apply(wanted),
             context,
             if_revision,
+            if_id: None,
             scope: self.call.principal.scope.clone(),
             key,
             dry_run: self.dry_run,
@@ -192,10 +193,10 @@ impl Import {
             problem: None,
         };
         match done {
-            Ok(Answer { tenant, effect }) => {
-                result.id = Some(tenant.id);
-                result.effect = Some(effect_word(effect));
-                result.revision = Some(tenant.revision);
+            Ok(answer) => {
+                result.id = Some(answer.tenant.id);
+                result.effect = Some(effect_word(&answer));
+                result.revision = Some(answer.tenant.revision);
             }
             Err(problem) => result.problem = Some(self.call.signed(problem)),
         }

@@ -77,7 +77,7 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "The record of a product's tenants, and what drives each to what it should be.",
             "description": "Names of living tenants and ids of any lead to the same routes. Every \
-                error is a problem (RFC 9457); programs compare its `code`. Every write takes \
+                error is a problem (RFC 9457); programs compare its `code`. Every write of tenants takes \
                 `dry_run=true`, and may be sent again under the same `Idempotency-Key`.",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
@@ -164,8 +164,7 @@ fn body(body: Body) -> Option<Value> {
 fn responses(operation: &Operation, examples: &Value) -> Value {
     let mut responses = Map::new();
     for (status, content) in operation.answers {
-        let key = format!("{} {status}", operation.id);
-        let answer = answer(operation, *status, *content, examples.get(key));
+        let answer = answer(operation, *status, *content, examples);
         responses.insert(status.to_string(), answer);
     }
     let mut problems: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -197,7 +196,10 @@ fn codes(operation: &Operation) -> Vec<Code> {
     if permission(operation) != Permission::Open {
         codes.extend([Code::Unauthorized, Code::Forbidden, Code::RateLimited]);
     }
-    if operation.path.starts_with("/v1") || operation.path == "/readyz" {
+    if operation.path == "/readyz" {
+        codes.extend([Code::DeadlineExceeded, Code::StoreNotReady]);
+    }
+    if operation.path.starts_with("/v1") {
         codes.extend([
             Code::Overloaded,
             Code::DeadlineExceeded,
@@ -255,7 +257,8 @@ fn refusal(codes: &[Code]) -> Value {
     })
 }
 
-fn answer(operation: &Operation, status: u16, content: Content, example: Option<&Value>) -> Value {
+fn answer(operation: &Operation, status: u16, content: Content, examples: &Value) -> Value {
+    let example = examples.get(format!("{} {status}", operation.id));
     let mut headers =
         json!({"tenure-request-id": {"$ref": "#/components/headers/tenure_request_id"}});
     let is_tenant = matches!(content, Content::Json("Tenant")) || status == 304;
@@ -298,7 +301,10 @@ fn answer(operation: &Operation, status: u16, content: Content, example: Option<
         Content::Lines(name) => json!({stream::LINES: lines(name)}),
         Content::Events(name) => json!({
             "application/json": with_example(json!({"schema": schema(name)})),
-            stream::EVENTS: {"schema": {"type": "string"}},
+            stream::EVENTS: {
+                "schema": {"type": "string"},
+                "example": examples.get(format!("{} {status} events", operation.id)),
+            },
         }),
         Content::Text => json!({"text/plain": with_example(json!({"schema": {"type": "string"}}))}),
         Content::Page => json!({"text/html": {"schema": {"type": "string"}}}),

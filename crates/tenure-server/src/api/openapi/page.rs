@@ -62,11 +62,15 @@ fn operation(html: &mut String, document: &Value, (path, method, shown): (&str, 
         .filter_map(|parameter| resolved(document, parameter))
         .collect();
     if !parameters.is_empty() {
-        html.push_str("<table><tr><th>parameter<th>in<th>meaning");
+        html.push_str("<table><tr><th>parameter<th>in<th>value<th>meaning");
         for parameter in parameters {
             let cell = |name| text(parameter.get(name));
             let (name, place, what) = (cell("name"), cell("in"), cell("description"));
-            let _ = write!(html, "<tr><td><code>{name}</code><td>{place}<td>{what}");
+            let value = parameter.get("schema").map(value_of).unwrap_or_default();
+            let _ = write!(
+                html,
+                "<tr><td><code>{name}</code><td>{place}<td>{value}<td>{what}"
+            );
         }
         html.push_str("</table>");
     }
@@ -126,16 +130,49 @@ fn resolved<'a>(document: &'a Value, part: &Value) -> Option<&'a Value> {
     document.pointer(part.get("$ref")?.as_str()?.strip_prefix('#')?)
 }
 
+/// What a value is, in a few words.
+fn value_of(schema: &Value) -> String {
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        return link(target);
+    }
+    if let Some(items) = schema.get("items") {
+        return format!("list of {}", value_of(items));
+    }
+    let ways: Vec<String> = list(schema.get("anyOf")).map(value_of).collect();
+    if !ways.is_empty() {
+        return ways.join(" or ");
+    }
+    let words: Vec<String> = list(schema.get("enum"))
+        .chain(schema.get("const"))
+        .map(|word| format!("<code>{}</code>", pretty(word)))
+        .collect();
+    let mut value = words.join(", ");
+    if words.is_empty() {
+        value = text(schema.get("type"));
+    }
+    if let (Some(least), Some(most)) = (schema.get("minimum"), schema.get("maximum")) {
+        let _ = write!(value, ", {least} to {most}");
+    }
+    if let Some(default) = schema.get("default") {
+        let _ = write!(value, "; {} if absent", pretty(default));
+    }
+    value
+}
+
+fn link(target: &str) -> String {
+    match target.rsplit_once('/') {
+        Some((_, name)) => format!("<a href=\"#{name}\">{name}</a>"),
+        None => String::new(),
+    }
+}
+
 /// A link to the schema of a content: of all of it, or of each of its lines.
 fn schema_link(content: &Value) -> String {
     let whole = content.pointer("/schema/$ref");
     let lines = content.pointer("/x-item-schema/$ref");
     let target = whole.or(lines).and_then(Value::as_str).unwrap_or_default();
-    let Some((_, name)) = target.rsplit_once('/') else {
-        return String::new();
-    };
     let each = if lines.is_some() { "lines of " } else { "" };
-    format!("{each}<a href=\"#{name}\">{name}</a>")
+    format!("{each}{}", link(target))
 }
 
 fn text(value: Option<&Value>) -> String {

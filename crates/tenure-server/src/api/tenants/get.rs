@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::access::Principal;
 use super::super::code::Code;
-use super::super::headers::{self, IfNoneMatch};
+use super::super::headers::{self, IfNoneMatch, Tag};
 use super::super::problem::Problem;
 use super::super::request::Call;
 use super::super::state::ApiState;
@@ -18,7 +18,7 @@ use super::{Who, json_answer, load};
 /// Gets a tenant by its id, or by the name of a living one.
 ///
 /// `revision=` or `at=` give it as it was after that revision, or at that time. `ETag` is the
-/// revision of the record; `If-None-Match` with it answers 304 while the record is the same. What
+/// revision and the id of the record; `If-None-Match` with it answers 304 while the record is the same. What
 /// `work` counts is no part of the record.
 pub(in super::super) async fn get(
     State(api): State<ApiState>,
@@ -74,17 +74,17 @@ async fn past(
 }
 
 fn worded(view: &TenantView, known: &IfNoneMatch) -> Response {
-    let revision = view.tenant.revision;
+    let tag = Tag::of(view.tenant.id, view.tenant.revision);
     let same = match known {
         IfNoneMatch::Absent => false,
         IfNoneMatch::Any => true,
-        IfNoneMatch::Tags(tags) => tags.contains(&revision.to_string()),
+        IfNoneMatch::Tags(tags) => tags.contains(&tag),
     };
     let mut response = if same {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         json_answer(view)
     };
-    headers::put_etag(response.headers_mut(), revision);
+    headers::put_etag(response.headers_mut(), tag);
     response
 }

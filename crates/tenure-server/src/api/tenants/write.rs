@@ -5,11 +5,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
 use tenure::{
-    Answer, Command, Context, Effect, Hash, IdempotencyKey, Request, Revision, TenantRef,
+    Answer, Command, Context, Effect, Hash, IdempotencyKey, Request, Revision, TenantId, TenantRef,
 };
 
 use super::super::code::Code;
-use super::super::headers::{self, IfNoneMatch};
+use super::super::headers::{self, IfNoneMatch, Tag};
 use super::super::problem::Problem;
 use super::super::request::Call;
 use super::super::state::ApiState;
@@ -28,15 +28,15 @@ pub(super) async fn carry_out(
 ) -> Result<Response, Problem> {
     let dry_run = call.params.flag("dry_run")?;
     let deadline = call.deadline(api);
-    let if_revision = precondition(api, &call, &command)?;
+    let (if_revision, if_id) = precondition(api, &call, &command)?;
     let key = key(api, &call, &context, &text)?;
     call.params.finish()?;
-    let makes = matches!(command, Command::Create(_) | Command::Apply(_));
     let request = Request {
         who,
         command,
         context,
         if_revision,
+        if_id,
         scope: call.principal.scope.clone(),
         key,
         dry_run,
@@ -45,18 +45,17 @@ pub(super) async fn carry_out(
     let answer = api
         .write(deadline, async move { engine.execute(&request).await })
         .await?;
-    Ok(worded(answer, makes, dry_run))
+    Ok(worded(answer, dry_run))
 }
 
-/// The revision that the tenant must be at; 0 asks that there be none.
-fn precondition(
-    api: &ApiState,
-    call: &Call,
-    command: &Command,
-) -> Result<Option<Revision>, Problem> {
+/// The revision that the tenant must be at, 0 if there must be none, and which one it must be.
+type Seen = (Option<Revision>, Option<TenantId>);
+
+/// What must hold of the tenant.
+fn precondition(api: &ApiState, call: &Call, command: &Command) -> Result<Seen, Problem> {
     let seen = stated(call, command)?;
     let makes = matches!(command, Command::Create(_));
-    if seen.is_none() && !makes && api.options().require_if_match {
+    if seen.0.is_none() && !makes && api.options().require_if_match {
         let detail = "this server takes no change of a tenant whose revision was not seen: get the \
                       tenant, and send its ETag as If-Match, or If-None-Match: * with PUT if there \
                       must be none";
@@ -66,12 +65,15 @@ fn precondition(
 }
 
 /// What the headers say about it.
-fn stated(call: &Call, command: &Command) -> Result<Option<Revision>, Problem> {
+fn stated(call: &Call, command: &Command) -> Result<Seen, Problem> {
     let if_match = headers::if_match(&call.headers)?;
     match (headers::if_none_match(&call.headers)?, command) {
-        (IfNoneMatch::Absent, _) => Ok(if_match),
+        (IfNoneMatch::Absent, _) => Ok(match if_match {
+            Some(Tag { revision, id }) => (Some(revision), id),
+            None => (None, None),
+        }),
         (IfNoneMatch::Any, Command::Create(_) | Command::Apply(_)) if if_match.is_none() => {
-            Ok(Some(Revision::new(0)))
+            Ok((Some(Revision::new(0)), None))
         }
         _ => Err(Problem::invalid(
             "header if-none-match",
@@ -114,42 +116,38 @@ pub(in super::super) fn fingerprint(call: &Call, text: &[u8]) -> Result<Hash, Pr
 }
 
 /// What a request did, in a word.
-pub(in super::super) const fn effect_word(effect: Effect) -> &'static str {
-    match effect {
+pub(in super::super) const fn effect_word(answer: &Answer) -> &'static str {
+    match answer.effect {
+        _ if answer.replayed => "replayed",
         Effect::Created => "created",
         Effect::Changed => "changed",
         Effect::Unchanged => "unchanged",
-        Effect::Replayed => "replayed",
     }
 }
 
 /// The tenant, with what the request did in the headers.
-fn worded(answer: Answer, makes: bool, dry_run: bool) -> Response {
-    let Answer { tenant, effect } = answer;
+fn worded(answer: Answer, dry_run: bool) -> Response {
+    let word = HeaderValue::from_static(effect_word(&answer));
+    let Answer {
+        tenant,
+        effect,
+        replayed,
+    } = answer;
     let (revision, id) = (tenant.revision, tenant.id);
     let mut response = json_answer(&TenantView::from(tenant));
-    let created = match effect {
-        Effect::Created => true,
-        // The answer that was given then, and only a creation leaves a tenant at its first revision.
-        Effect::Replayed => makes && revision.get() == 1,
-        Effect::Changed | Effect::Unchanged => false,
-    };
-    if created && !dry_run {
+    let created = effect == Effect::Created && !dry_run;
+    if created {
         *response.status_mut() = StatusCode::CREATED;
     }
     let head = response.headers_mut();
-    if created
-        && !dry_run
-        && let Ok(location) = HeaderValue::try_from(format!("/v1/tenants/{id}"))
-    {
+    if created && let Ok(location) = HeaderValue::try_from(format!("/v1/tenants/{id}")) {
         head.insert(header::LOCATION, location);
     }
     if !dry_run {
-        headers::put_etag(head, revision);
+        headers::put_etag(head, Tag::of(id, revision));
     }
-    let word = HeaderValue::from_static(effect_word(effect));
     head.insert(headers::TENURE_EFFECT, word);
-    if effect == Effect::Replayed {
+    if replayed {
         head.insert(
             headers::IDEMPOTENCY_REPLAYED,
             HeaderValue::from_static("true"),

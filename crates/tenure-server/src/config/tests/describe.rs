@@ -205,11 +205,11 @@ fn the_example_is_the_default_and_what_is_commented_out_is_known() {
     assert!(wrong.is_empty(), "{wrong:?}\n{}", whole.join("\n"));
     assert_eq!(layers.origins.len(), settings().len());
     // What has the type that the table says, the parser can read.
-    assert!(layers.whole().is_ok());
+    assert!(layers.whole(&[]).is_ok());
 }
 
 const SECRETS: &str = "\
-store = 'postgres://u:hunter2@h/db?sslkey=hunter2'
+store = 'postgres://u:hunter2@h/db?application_name=hunter2'
 telemetry.otlp_endpoint = 'https://u:hunter2@otlp.example/v1'
 [classes.a]
 exec = ['bin/x', '--token=hunter2']

@@ -135,7 +135,7 @@ fn the_url_of_a_store_may_stand_in_a_file() {
     );
     let both = load(&format!("store = 'x'\n{of_file}"), &[]).unwrap_err();
     assert!(
-        both.contains("tenure.toml: store_file stands beside store"),
+        both.contains("tenure.toml:2: store_file stands beside store"),
         "{both}"
     );
     let none = load("store_file = 'none'", &[]).unwrap_err();
@@ -211,10 +211,32 @@ fn what_a_variable_must_be_is_said_and_what_it_is_never() {
     let error = Config::load(&Sources::of(environment)).unwrap_err();
     let expected = "environment variable TENURE_STORE: must be text in UTF-8";
     assert_eq!(error.to_string(), expected);
-    // A key that is missing has no variable to blame.
-    let error = refused(&[("TENURE_TLS__CERT_FILE", "x")]);
+    // A key that is missing is missing to the variable that began its table.
+    assert_eq!(
+        refused(&[("TENURE_TLS__CERT_FILE", "x")]),
+        "environment variable TENURE_TLS__CERT_FILE: tls.key_file must name a PEM file"
+    );
+    let file = "[tls]\nkey_file = 'k'\n";
+    let ended = load(
+        file,
+        &[("TENURE_AUTH__OIDC__ISSUER", "x")],
+        Flags::default(),
+    );
+    let error = ended.1.unwrap_err();
+    for line in [
+        "toml:1: tls.cert_file must name",
+        "variable TENURE_AUTH__OIDC__ISSUER: must be the https://",
+        "variable TENURE_AUTH__OIDC__ISSUER: auth.oidc.audience must be",
+    ] {
+        assert!(error.contains(line), "{line}: {error}");
+    }
+    let flags = Flags {
+        store: Some("hunter2".to_owned()),
+        ..Flags::default()
+    };
+    let error = load("", &NOTHING, flags).1.unwrap_err();
     assert!(
-        error.ends_with("conf/tenure.toml: tls.key_file must name a PEM file"),
+        error.starts_with("flag --store: must be sqlite:PATH"),
         "{error}"
     );
 }
@@ -238,7 +260,7 @@ fn all_mistakes_are_told_at_once() {
     let rules = "concurrency = 0\nlimits = { body_seconds = 0 }\nclasses = { a = {}, b = {} }";
     let error = parse(rules).unwrap_err();
     assert!(
-        error.starts_with("4 mistakes in the configuration\n  demo/tenure.toml: conc"),
+        error.starts_with("4 mistakes in the configuration\n  demo/tenure.toml:1: conc"),
         "{error}"
     );
 }

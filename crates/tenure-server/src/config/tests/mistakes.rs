@@ -17,18 +17,18 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
              did you mean classes.a.deadline_seconds?",
         ),
         (
-            "[classes.a.drift]\nintervall = 3",
-            "demo/tenure.toml:2: unknown key classes.a.drift.intervall; \
+            "classes.a.exec = ['x']\n[classes.a.drift]\nintervall = 3",
+            "demo/tenure.toml:3: unknown key classes.a.drift.intervall; \
              did you mean classes.a.drift.interval_seconds?",
         ),
         (
-            "[classes.a]\ndeadlines = { provision = 3 }",
-            "demo/tenure.toml:2: unknown key classes.a.deadlines.provision; \
+            "[classes.a]\nexec = ['x']\ndeadlines = { provision = 3 }",
+            "demo/tenure.toml:3: unknown key classes.a.deadlines.provision; \
              did you mean classes.a.deadlines.provisioning?",
         ),
         (
-            "[classes.a.breaker]\nfailure = 3",
-            "demo/tenure.toml:2: unknown key classes.a.breaker.failure; \
+            "classes.a.exec = ['x']\n[classes.a.breaker]\nfailure = 3",
+            "demo/tenure.toml:3: unknown key classes.a.breaker.failure; \
              did you mean classes.a.breaker.failures?",
         ),
         (
@@ -38,8 +38,8 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_known() {
         (
             "zzz = 1",
             "demo/tenure.toml:1: unknown key zzz; \
-             known are store, store_file, listen, concurrency, behind_proxy, require_if_match, tls, auth, \
-             limits, telemetry, classes, workers",
+             known are store, store_file, listen, concurrency, behind_proxy, require_if_match, \
+             drain_delay_seconds, tls, auth, limits, telemetry, classes, workers",
         ),
     ] {
         assert_eq!(parse(text).unwrap_err(), expected);
@@ -51,6 +51,10 @@ fn a_value_that_breaks_a_rule_is_named() {
     for (text, key) in [
         ("[classes.A]\nexec = ['x']", "classes.A must be"),
         ("concurrency = 0", "concurrency must be 1 to 1000"),
+        (
+            "drain_delay_seconds = 3601",
+            "drain_delay_seconds must be 0 to 3600",
+        ),
         (
             "listen = 'nowhere'",
             "tenure.toml:1: listen must be an IP address and a port",
@@ -363,5 +367,67 @@ fn the_provider_of_identities_is_reached_by_tls_or_on_this_machine() {
             error.contains("auth.oidc.issuer must be the https://"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn every_mistake_is_said_at_once_in_the_order_of_its_lines() {
+    let text = "store = 'postgre://u:hunter2@db/x'\n\
+                concurrency = 0\n\
+                [limits]\n\
+                body_seconds = 0\n\
+                requests_burst = 0\n\
+                [auth.oidc]\n\
+                issuer = 'x'\n\
+                [classes.a]\n\
+                exec = ['x']\n\
+                deadline_seconds = 0\n\
+                lease_seconds = 0\n\
+                [classes.b]\n\
+                [classes.b.drift]\n\
+                mode = 'on'\n\
+                [classes.c]\n\
+                exce = ['x']\n\
+                lease_seconds = 0\n";
+    let error = parse(text).unwrap_err();
+    assert!(!error.contains("hunter2"), "{error}");
+    let lines: Vec<&str> = error
+        .lines()
+        .skip(1)
+        .map(|line| line.trim().split(' ').next().unwrap())
+        .collect();
+    let at = |line: u32| format!("demo/tenure.toml:{line}:");
+    assert_eq!(
+        lines,
+        [1, 2, 4, 5, 6, 6, 7, 10, 11, 12, 14, 16].map(at),
+        "{error}"
+    );
+    assert!(error.contains("1: store must be"), "{error}");
+    assert!(
+        error.contains("classes.c.exce; did you mean classes.c.exec?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_store_that_no_server_could_open_is_refused_with_its_key() {
+    for (text, says) in [
+        (
+            "store = 'postgre://u:hunter2@db/x'",
+            "1: store must be sqlite:PATH or postgres://",
+        ),
+        (
+            "store = 'postgres://u:hunter2@db/x?bogus=1'",
+            "1: store must be postgres://",
+        ),
+        (
+            "store = 'postgres://u:hunter2@db/x?pool_size=no'",
+            "1: store must have a whole number",
+        ),
+        ("\nstore_file = 'url'", "2: store_file names "),
+    ] {
+        let error = parse_in(text, &[("url", "mysql://u:hunter2@db/x")]).unwrap_err();
+        assert!(error.contains(says), "{text}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -48,7 +48,10 @@ fn an_empty_file_is_all_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config.store, "sqlite:/srv/demo/.tenure/tenure.db");
     assert_eq!(config.listen, LISTEN);
+    assert_eq!(config.drain_delay.as_secs(), 5);
     assert!(config.classes.is_empty() && config.workers.is_empty());
+    let at_once = parse("drain_delay_seconds = 0").unwrap();
+    assert!(at_once.drain_delay.is_zero());
 }
 
 #[test]

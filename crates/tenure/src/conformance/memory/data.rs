@@ -242,13 +242,14 @@ impl Data {
     fn keep_key(
         &mut self,
         key: &IdempotencyKey,
-        tenant: TenantId,
-        revision: Revision,
+        (tenant, revision): (TenantId, Revision),
+        wrote: bool,
         now: Timestamp,
     ) {
         let prior = Prior {
             tenant,
             revision,
+            wrote,
             fingerprint: key.fingerprint,
         };
         let until = now.plus(key.ttl);
@@ -289,7 +290,7 @@ impl Data {
             },
         );
         if let Some(key) = change.key() {
-            self.keep_key(key, tenant.id, revision, now);
+            self.keep_key(key, (tenant.id, revision), true, now);
         }
         Ok(Commit::Applied { revision })
     }
@@ -348,7 +349,7 @@ impl Data {
         if self.is_used(key, now) {
             return Commit::KeyUsed;
         }
-        self.keep_key(key, tenant, revision, now);
+        self.keep_key(key, (tenant, revision), false, now);
         Commit::Applied { revision }
     }
 }

@@ -39,7 +39,7 @@ impl Tokens for MemoryStore {
         &self,
         name: &ClassName,
         hash: &Hash,
-        previous_until: Timestamp,
+        previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
         self.with(|data, _| {
             let token = data.tokens.get_mut(name)?;
@@ -47,7 +47,9 @@ impl Tokens for MemoryStore {
                 return None;
             }
             if token.hash != *hash {
-                token.previous = Some((token.hash, previous_until));
+                if let Some(until) = previous_until {
+                    token.previous = Some((token.hash, until));
+                }
                 token.hash = *hash;
             }
             Some(token.clone())

@@ -1,14 +1,17 @@
 //! The engine: load, decide, commit, and again if someone was faster.
 
+mod request;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::request::{Answer, Effect, EngineError, Reported, Request};
 use crate::store::Result as StoreResult;
 use crate::{
     Advice, AsOf, Attempt, Change, ClassRules, Command, Commit, Context, Decision, Freshness,
-    IdempotencyKey, Lease, Loaded, Prior, Record, Refusal, RefusalCode, Report, Revision, Selector,
-    Store, StoreError, Tenant, TenantRef, Under, Wake, Written, decide, decide_report,
+    Lease, Loaded, Prior, Record, Refusal, RefusalCode, Report, Revision, Store, StoreError,
+    Tenant, TenantRef, Under, Wake, Written, decide, decide_report,
 };
 
 /// How often a lost race is decided anew before the caller is told.
@@ -22,100 +25,6 @@ const RESENDS_MAX: u32 = 6;
 pub struct Engine {
     store: Arc<dyn Store>,
     rules: Option<Arc<dyn ClassRules>>,
-}
-
-/// One request of a client.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Which tenant. For create and apply, the name that is wanted.
-    pub who: TenantRef,
-    /// What is asked for.
-    pub command: Command,
-    /// When, by whom, why.
-    pub context: Context,
-    /// The revision that the client saw; if the tenant is at another one, nothing is done.
-    pub if_revision: Option<Revision>,
-    /// Only tenants whose labels match are there for the client; all if empty. It can neither touch
-    /// another, nor create one or leave one behind that does not match.
-    pub scope: Selector,
-    /// The client's name for its intent.
-    pub key: Option<IdempotencyKey>,
-    /// Do everything but write.
-    pub dry_run: bool,
-}
-
-/// What a request did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// A tenant was created.
-    Created,
-    /// It was changed.
-    Changed,
-    /// All was as asked.
-    Unchanged,
-    /// The same request was answered before; this is that answer.
-    Replayed,
-}
-
-/// The answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The tenant as the request left it.
-    pub tenant: Tenant,
-    /// What the request did.
-    pub effect: Effect,
-}
-
-/// What became of a worker's report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reported {
-    /// It is written, and the tenant is so now.
-    Written(Box<Tenant>),
-    /// It was no news; the work is planned.
-    NoNews,
-    /// The lease has ended or moved: the result was dropped, and nothing was written.
-    LeaseLost,
-    /// The [correction](crate::Correction) that was granted is used up; nothing was written. Report
-    /// again with another, or without.
-    CorrectionTaken,
-}
-
-/// Why a request had no effect.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The rules refuse it.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// The tenant is not at the revision that the client saw. Look again, then decide.
-    #[error("the tenant is at revision {actual} and not at {expected}; get it and decide again")]
-    RevisionConflict {
-        /// What the client saw.
-        expected: Revision,
-        /// What is.
-        actual: Revision,
-    },
-    /// The tenant's labels would not match the scope of the client.
-    #[error("its labels would be outside of your scope, which is {scope}; let them match it")]
-    OutOfScope {
-        /// The scope.
-        scope: Selector,
-    },
-    /// A living tenant has the name.
-    #[error("the name is taken by a living tenant")]
-    NameTaken,
-    /// Another tenant has the id.
-    #[error("the id is taken by another tenant")]
-    IdTaken,
-    /// The idempotency key was used for another request.
-    #[error("the idempotency key was used for another request; use a new key for a new request")]
-    KeyReused,
-    /// Too many others change this tenant at once. Try again later.
-    #[error("too many others change this tenant at once; try again later")]
-    Contended,
-    /// Trouble with the store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Engine {
@@ -179,14 +88,7 @@ impl Engine {
         loaded: Loaded,
     ) -> Result<Option<Answer>, EngineError> {
         let tenant = visible(request, loaded.record.map(|record| record.tenant))?;
-        if let Some(expected) = request.if_revision {
-            let actual = tenant
-                .as_ref()
-                .map_or(Revision::new(0), |tenant| tenant.revision);
-            if actual != expected {
-                return Err(EngineError::RevisionConflict { expected, actual });
-            }
-        }
+        seen(request, tenant.as_ref())?;
         let command = self.completed(&request.command, tenant.as_ref())?;
         match decide(tenant.as_ref(), &command, &request.context) {
             Decision::Refused(refusal) => Err(EngineError::Refused(refusal)),
@@ -207,9 +109,11 @@ impl Engine {
                     Effect::Changed
                 };
                 if request.dry_run {
+                    self.check_id(&change).await?;
                     return Ok(Some(Answer {
                         tenant: change.tenant().clone(),
                         effect,
+                        replayed: false,
                     }));
                 }
                 let commit = self.commit(&change).await?;
@@ -264,6 +168,18 @@ impl Engine {
             })
     }
 
+    /// Refuses a creation under the id of another, which otherwise only its commit would find.
+    async fn check_id(&self, change: &Change) -> Result<(), EngineError> {
+        if change.expected().is_some() {
+            return Ok(());
+        }
+        let who = TenantRef::Id(change.tenant().id);
+        match self.store.get(&who, Freshness::Primary).await? {
+            Some(_) => Err(EngineError::IdTaken),
+            None => Ok(()),
+        }
+    }
+
     async fn unchanged(
         &self,
         request: &Request,
@@ -279,6 +195,7 @@ impl Engine {
         Ok(Some(Answer {
             tenant,
             effect: Effect::Unchanged,
+            replayed: false,
         }))
     }
 
@@ -308,9 +225,15 @@ impl Engine {
             .ok_or_else(|| StoreError::Corrupt {
                 what: format!("idempotency points at {} {}", prior.tenant, prior.revision),
             })?;
+        let effect = match (prior.wrote, prior.revision.get()) {
+            (false, _) => Effect::Unchanged,
+            (true, 1) => Effect::Created,
+            (true, _) => Effect::Changed,
+        };
         Ok(Answer {
             tenant,
-            effect: Effect::Replayed,
+            effect,
+            replayed: true,
         })
     }
 
@@ -390,6 +313,20 @@ impl Engine {
     }
 }
 
+/// Whether the tenant is the one, and at the revision, that the client saw.
+fn seen(request: &Request, tenant: Option<&Tenant>) -> Result<(), EngineError> {
+    let actual = tenant.map_or(Revision::new(0), |tenant| tenant.revision);
+    match (request.if_id, request.if_revision) {
+        (Some(expected), _) if tenant.is_none_or(|tenant| tenant.id != expected) => {
+            Err(EngineError::OtherTenant { expected, actual })
+        }
+        (_, Some(expected)) if actual != expected => {
+            Err(EngineError::RevisionConflict { expected, actual })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The tenant, if it is there for the client. Its name is taken even if it is not.
 fn visible(request: &Request, tenant: Option<Tenant>) -> Result<Option<Tenant>, EngineError> {
     match tenant {
@@ -412,6 +349,7 @@ fn answer(
         (Commit::Applied { .. }, _) => Ok(Some(Answer {
             tenant: change.tenant().clone(),
             effect,
+            replayed: false,
         })),
         (Commit::Conflict { actual }, Some(expected)) => {
             Err(EngineError::RevisionConflict { expected, actual })
