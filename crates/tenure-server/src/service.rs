@@ -32,6 +32,7 @@ use crate::{cli, oidc, open, runners};
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
+    scheme: &'static str,
     api: ApiState,
     store: Arc<dyn Store>,
     drain_delay: Duration,
@@ -109,6 +110,7 @@ impl Service {
         say(config, address);
         Ok(Self {
             address,
+            scheme: scheme(config),
             api,
             store,
             drain_delay: config.drain_delay,
@@ -122,6 +124,11 @@ impl Service {
     /// Where the API listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same as clients write it.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The same API, to be called in this process.
@@ -190,6 +197,15 @@ impl Service {
     }
 }
 
+/// What the addresses of the API begin with.
+const fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    }
+}
+
 /// Says where the API is, and who may come in.
 fn say(config: &Config, address: SocketAddr) {
     tracing::info!(%address, store = cli::redacted(&config.store), "the API listens");
@@ -213,5 +229,22 @@ async fn open_ready(url: &str) -> anyhow::Result<Arc<dyn Store>> {
                 cli::redacted(url)
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_tls_says_so_in_its_address() {
+        let mut config = Config::default();
+        assert_eq!(scheme(&config), "http");
+        config.tls = Some(crate::config::Tls {
+            cert_file: "cert.pem".into(),
+            key_file: "key.pem".into(),
+            client_ca_file: None,
+        });
+        assert_eq!(scheme(&config), "https");
     }
 }

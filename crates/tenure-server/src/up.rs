@@ -79,8 +79,8 @@ async fn serve(config: &Config, up: &Up) -> anyhow::Result<()> {
 
 /// Applies the manifest and follows its tenants; ends only if that is all that was asked for.
 async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Result<()> {
-    let address = service.address();
-    tell(format_args!("the API listens on http://{address}"));
+    let url = service.url();
+    tell(format_args!("the API listens on {url}"));
     let client = Client::here(service.router(), up.actor.clone());
     let applied = match apply(&client, manifest, &up.message, false).await {
         Ok(applied) => applied,
@@ -110,21 +110,21 @@ async fn bring(service: &Service, up: &Up, manifest: &Manifest) -> anyhow::Resul
     if up.exit_when_ready {
         return watch.verdict(up.timeout);
     }
-    tell(next_steps(&tenants, address));
+    tell(next_steps(&tenants, (service.address(), &url)));
     pending().await
 }
 
 /// What to try next, with a tenant that is there.
-fn next_steps(tenants: &[Summary], address: SocketAddr) -> String {
+fn next_steps(tenants: &[Summary], (address, url): (SocketAddr, &str)) -> String {
     let name = tenants
         .first()
         .map_or("NAME", |tenant| tenant.name.as_str());
     let server = match address {
-        address if address == config::LISTEN => String::new(),
-        address => format!(" --server http://{address}"),
+        address if address == config::LISTEN && url.starts_with("http:") => String::new(),
+        _ => format!(" --server {url}"),
     };
     format!(
-        "\nserving on http://{address}; Ctrl-C stops. Try next, elsewhere:\n  \
+        "\nserving on {url}; Ctrl-C stops. Try next, elsewhere:\n  \
          tenure history {name}{server}\n  \
          tenure suspend {name} --message 'invoice overdue'{server}\n  \
          tenure list --state ready{server}"

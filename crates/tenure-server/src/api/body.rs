@@ -1,20 +1,32 @@
 //! Request bodies: the right media type, not too large, not too slow, and exactly what is known.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderName, header};
-use bytes::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
+use super::access::Principal;
 use super::code::Code;
 use super::problem::Problem;
-use super::request;
+use super::request::{self, nobody_was_asked};
 use super::state::{ApiState, BODY_BYTES_MAX};
+use super::stream::Place;
 
 /// Most bytes of a body of many lines: 16 MiB.
 const BULK_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many bodies of the greatest length may be kept at once, or more that are shorter.
+const BODIES_MAX: usize = 32;
+
+/// The same for bodies of many lines, which are kept for longer.
+const BULK_BODIES_MAX: usize = 8;
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -35,12 +47,28 @@ pub(crate) struct MaybeJson<T>(pub(crate) Json<T>);
 #[derive(Debug)]
 pub(crate) struct MergePatch<T>(pub(crate) Json<T>);
 
+/// Room for the bodies that are kept at once, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct BodyRoom {
+    usual: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
+}
+
+impl Default for BodyRoom {
+    fn default() -> Self {
+        Self {
+            usual: Arc::new(Semaphore::new(BODIES_MAX * BODY_BYTES_MAX)),
+            bulk: Arc::new(Semaphore::new(BULK_BODIES_MAX * BULK_BYTES_MAX)),
+        }
+    }
+}
+
 impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         check_type(request.headers(), JSON)?;
-        let text = read(request, api, BODY_BYTES_MAX).await?;
+        let text = read(request, api, (BODY_BYTES_MAX, &api.body_room().usual)).await?;
         whole(text)
     }
 }
@@ -50,7 +78,7 @@ impl<T: DeserializeOwned + Default> FromRequest<ApiState> for MaybeJson<T> {
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         let typed = check_type(request.headers(), JSON);
-        let text = read(request, api, BODY_BYTES_MAX).await?;
+        let text = read(request, api, (BODY_BYTES_MAX, &api.body_room().usual)).await?;
         if text.is_empty() {
             return Ok(Self(Json {
                 value: T::default(),
@@ -67,21 +95,28 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for MergePatch<T> {
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         check_type(request.headers(), MERGE_PATCH)?;
-        let text = read(request, api, BODY_BYTES_MAX).await?;
+        let text = read(request, api, (BODY_BYTES_MAX, &api.body_room().usual)).await?;
         whole(text).map(Self)
     }
 }
 
-/// Lines of JSON, each to be read by itself.
+/// Lines of JSON, each to be read by itself, and the place that whoever sent them has.
 #[derive(Debug)]
-pub(crate) struct Lines(pub(crate) Bytes);
+pub(crate) struct Lines {
+    pub(crate) text: Bytes,
+    pub(crate) place: Place,
+}
 
 impl FromRequest<ApiState> for Lines {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         check_type(request.headers(), super::stream::LINES)?;
-        read(request, api, BULK_BYTES_MAX).await.map(Self)
+        // Before anything is read: so many lines are kept only for as many as have a place.
+        let principal = request.extensions().get::<Principal>();
+        let place = Place::take(api, principal.ok_or_else(nobody_was_asked)?)?;
+        let text = read(request, api, (BULK_BYTES_MAX, &api.body_room().bulk)).await?;
+        Ok(Self { text, place })
     }
 }
 
@@ -106,16 +141,80 @@ fn check_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> 
     Err(Problem::new(Code::UnsupportedMediaType, detail).with_accept(accept, wanted))
 }
 
-async fn read(request: Request, api: &ApiState, max: usize) -> Result<Bytes, Problem> {
+/// Refuses what would have to be unpacked first.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if codings.all(identity) {
+        return Ok(());
+    }
+    let detail = "bodies are taken as they are: send it without content-encoding";
+    let problem = Problem::new(Code::UnsupportedMediaType, detail);
+    Err(problem.with_accept(header::ACCEPT_ENCODING, "identity"))
+}
+
+/// What is kept of a body, and its room, which is free again when the last copy is gone.
+struct Kept {
+    text: BytesMut,
+    room: Vec<OwnedSemaphorePermit>,
+}
+
+impl Kept {
+    fn add(&mut self, data: &[u8], room: &Arc<Semaphore>) -> Result<(), Unread> {
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let more = Arc::clone(room).try_acquire_many_owned(length);
+        self.room.push(more.map_err(|_| Unread::NoRoom)?);
+        self.text.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// Why a body was not read to its end.
+enum Unread {
+    NoRoom,
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Reads a body for which there is room. Only what has come takes any.
+async fn keep(mut body: Limited<Body>, room: &Arc<Semaphore>) -> Result<Bytes, Unread> {
+    let mut kept = Kept {
+        text: BytesMut::new(),
+        room: Vec::new(),
+    };
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Unread::Broken)?.into_data() else {
+            continue;
+        };
+        kept.add(&data, room)?;
+    }
+    Ok(Bytes::from_owner(kept))
+}
+
+async fn read(
+    request: Request,
+    api: &ApiState,
+    (max, room): (usize, &Arc<Semaphore>),
+) -> Result<Bytes, Problem> {
+    check_coding(request.headers())?;
     let (parts, body) = request.into_parts();
     let deadline = request::body_deadline(&parts, api);
-    match timeout_at(deadline, Limited::new(body, max).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
+    match timeout_at(deadline, keep(Limited::new(body, max), room)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(Unread::NoRoom)) => Err(Problem::new(
+            Code::Overloaded,
+            "the server keeps as many bodies as it has room for; nothing was done; try again later",
+        )),
+        Ok(Err(Unread::Broken(error))) if error.is::<LengthLimitError>() => Err(Problem::new(
             Code::BodyTooLarge,
             format!("the body has at most {max} bytes; nothing was done"),
         )),
-        Ok(Err(error)) => Err(Problem::new(
+        Ok(Err(Unread::Broken(error))) => Err(Problem::new(
             Code::InvalidJson,
             "the body broke off before its end; nothing was done; send it again",
         )
@@ -136,16 +235,27 @@ fn whole<T: DeserializeOwned>(text: Bytes) -> Result<Json<T>, Problem> {
 }
 
 /// Reads JSON, and says where it is none.
-pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
-    match serde_json::from_slice(text) {
-        Ok(value) => Ok(value),
-        Err(error) if error.classify() == Category::Data => Err(Problem::new(
-            Code::Invalid,
-            format!("the body is refused: {error}"),
-        )),
-        Err(error) => Err(Problem::new(
-            Code::InvalidJson,
-            format!("the body must be JSON: {error}"),
-        )),
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|error| unfit("body", &error, &error.to_string()))
+}
+
+/// Reads one line of many, and says where in all of them it is not as it must be.
+pub(super) fn parse_line<T: DeserializeOwned>(text: &[u8], number: usize) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|error| {
+        let (why, column) = (error.to_string(), error.column());
+        // By itself it is the first.
+        let place = format!(" at line {} column {column}", error.line());
+        let why = match why.strip_suffix(&place) {
+            Some(why) => format!("{why} at line {number} column {column}"),
+            None => why,
+        };
+        unfit("line", &error, &why)
+    })
+}
+
+fn unfit(what: &str, error: &serde_json::Error, why: &str) -> Problem {
+    if error.classify() == Category::Data {
+        return Problem::new(Code::Invalid, format!("the {what} is refused: {why}"));
     }
+    Problem::new(Code::InvalidJson, format!("the {what} must be JSON: {why}"))
 }

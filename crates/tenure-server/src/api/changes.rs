@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tenure::{Changes, Cursor, Line, PageSize};
 use tokio::time::{Instant, sleep_until};
 
+use super::access::Pass;
 use super::headers;
 use super::problem::Problem;
 use super::pulse::Pulse;
@@ -39,7 +40,8 @@ pub struct ChangesPage {
 /// Without `after` it starts at the oldest change that is kept, with `after=now` at the next one.
 /// Send `next` as `after` to read on; nothing is ever skipped. `wait=SECONDS`, at most 60, lets an
 /// empty page wait so long for a change. With `Accept: text/event-stream` the answer goes on for
-/// ever, as server-sent events: `change` is a line, `problem` the reason why it ends; `Last-Event-ID`
+/// ever, as server-sent events: `change` is a line, `problem` the reason why it ends, such as that the
+/// token is no good any more; `Last-Event-ID`
 /// goes before `after`. What was sent since the last `id` may be sent again: its `tenant` and
 /// `revision` tell. 410 `cursor_expired` means that the feed no longer reaches back so far: list the
 /// tenants, then follow anew.
@@ -57,7 +59,7 @@ pub(super) async fn changes(
         None
     };
     let wait = if streams { None } else { wait(&mut call)? };
-    call.params.finish()?;
+    std::mem::take(&mut call.params).finish()?;
     let store = api.engine().store();
     let after = match last.or(given).as_deref() {
         None => None,
@@ -67,20 +69,21 @@ pub(super) async fn changes(
     let page = api
         .read(deadline, store.changes(after.as_ref(), limit))
         .await?;
+    let mut tail = Tail {
+        pass: Pass::new(&api, &call.principal),
+        api: api.clone(),
+        limit,
+    };
     if streams {
-        let place = Place::take(&api)?;
-        let tail = Tail {
-            api: api.clone(),
-            limit,
-        };
+        let place = Place::take(&api, &call.principal)?;
+        let signed = move |problem| call.signed(problem);
         return Ok(stream::answer(&api, place, stream::EVENTS, |output| {
-            tail.write(page, output)
+            tail.write(page, output, signed)
         }));
     }
     let page = match wait {
         Some(wait) if page.lines.is_empty() => {
-            let _place = Place::take(&api)?;
-            let tail = Tail { api, limit };
+            let _place = Place::take(&api, &call.principal)?;
             tail.next(page.next, Instant::now() + wait).await?
         }
         _ => page,
@@ -110,15 +113,17 @@ fn wants_events(headers: &HeaderMap) -> bool {
 
 /// Whoever has read all that there is, and waits for more.
 struct Tail {
+    pass: Pass,
     api: ApiState,
     limit: PageSize,
 }
 
 impl Tail {
     /// The next page that has lines, or an empty one when the time is over or the server stops.
-    async fn next(&self, mut after: Cursor, until: Instant) -> Result<Changes, Problem> {
+    async fn next(&mut self, mut after: Cursor, until: Instant) -> Result<Changes, Problem> {
         let mut pulse = Pulse::listen(&self.api);
         loop {
+            self.pass.check().await?;
             let deadline = Instant::now() + self.api.options().limits.request;
             let store = self.api.engine().store();
             let read = store.changes(Some(&after), self.limit);
@@ -128,15 +133,23 @@ impl Tail {
                 return Ok(page);
             }
             after = page.next;
-            tokio::select! {
-                _ = pulse.changed() => {}
-                () = sleep_until(until) => {}
-                () = self.api.stopped() => {}
+            loop {
+                tokio::select! {
+                    _ = pulse.changed() => break,
+                    () = sleep_until(until) => break,
+                    () = self.api.stopped() => break,
+                    () = self.pass.due() => self.pass.check().await?,
+                }
             }
         }
     }
 
-    async fn write(self, mut page: Changes, mut output: Output) {
+    async fn write(
+        mut self,
+        mut page: Changes,
+        mut output: Output,
+        signed: impl FnOnce(Problem) -> Problem + Send,
+    ) {
         loop {
             if !output.send(events(&page)).await || self.api.is_stopping() {
                 return;
@@ -145,7 +158,7 @@ impl Tail {
             match self.next(page.next, heartbeat).await {
                 Ok(next) => page = next,
                 Err(problem) => {
-                    let told = format!("event: problem\ndata: {}\n\n", text(&problem));
+                    let told = format!("event: problem\ndata: {}\n\n", text(&signed(problem)));
                     output.send(told).await;
                     return;
                 }

@@ -140,7 +140,7 @@ impl Code {
             Self::Forbidden => ("forbidden", 403, "The caller may not do this"),
             Self::TokenNotFound => ("token_not_found", 404, "There is no such token"),
             Self::TokenExists => ("token_exists", 409, "The token's name was used"),
-            Self::TokenRevoked => ("token_revoked", 409, "The token is revoked"),
+            Self::TokenRevoked => ("token_revoked", 409, "The token has ended"),
             Self::TenantNotFound => ("tenant_not_found", 404, "There is no such tenant"),
             Self::RevisionNotFound => ("revision_not_found", 404, "The tenant was not there then"),
             Self::TenantExists => ("tenant_exists", 409, "The tenant exists already"),

@@ -31,6 +31,7 @@ mod state;
 mod stream;
 pub mod tenants;
 mod tokens;
+mod unread;
 mod work;
 
 use axum::Router;

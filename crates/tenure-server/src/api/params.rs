@@ -76,8 +76,10 @@ impl Params {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
+        // A sign would be one too many spellings.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
-            Ok(number) if number < 1 << 53 => Ok(Some(number)),
+            Ok(number) if digits && number < 1 << 53 => Ok(Some(number)),
             _ => Err(Problem::invalid(name, "must be a whole number below 2^53")),
         }
     }
@@ -147,6 +149,22 @@ mod tests {
             text.contains("stat") && text.contains("known are: state"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_number_is_digits_and_nothing_else() {
+        let number = |text| Params::parse(Some(text)).number("n");
+        assert_eq!(number("n=9007199254740991").unwrap(), Some((1 << 53) - 1));
+        for bad in [
+            "n=%2B1",
+            "n=-1",
+            "n=",
+            "n=1.0",
+            "n=%201",
+            "n=9007199254740992",
+        ] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

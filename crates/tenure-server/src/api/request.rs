@@ -18,7 +18,7 @@ use super::code::Code;
 use super::params::Params;
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{guard, headers};
+use super::{guard, headers, unread};
 use crate::telemetry::{self, Flight};
 
 /// What is known of a request before anything of it is read.
@@ -46,8 +46,10 @@ pub(super) async fn finish(
     let pattern = route.as_ref().map_or("none", MatchedPath::as_str);
     let flight = Flight::begin(&method, pattern);
     let span = telemetry::request_span(request.headers(), ticket.id, (&method, pattern));
+    let (request, unread) = unread::lend(request);
     let mut response = answer(&api, request, next).instrument(span.clone()).await;
     response = worded(response, ticket.id);
+    unread.settle(&api, &mut response).await;
     let head = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(ticket.id.to_string()) {
         head.insert(headers::TENURE_REQUEST_ID, id);
@@ -125,6 +127,8 @@ impl LogLine<'_> {
         match status {
             500 => line!(error),
             501.. => line!(warn),
+            // Whoever turns people away tells of it, and of many not each.
+            401 | 429 => line!(debug),
             _ if reads => line!(debug),
             _ => line!(info),
         }
@@ -190,9 +194,7 @@ impl FromRequestParts<ApiState> for Call {
         let ticket = ticket(parts, api);
         let principal = parts.extensions.get::<Principal>().cloned();
         Ok(Self {
-            principal: principal.ok_or_else(|| {
-                Problem::new(Code::Forbidden, "nobody was asked who may use this route")
-            })?,
+            principal: principal.ok_or_else(nobody_was_asked)?,
             params: Params::parse(parts.uri.query()),
             headers: parts.headers.clone(),
             method: parts.method.clone(),
@@ -201,6 +203,11 @@ impl FromRequestParts<ApiState> for Call {
             started: ticket.started,
         })
     }
+}
+
+/// What a route without a rule would answer.
+pub(super) fn nobody_was_asked() -> Problem {
+    Problem::new(Code::Forbidden, "nobody was asked who may use this route")
 }
 
 /// When the body must have come.

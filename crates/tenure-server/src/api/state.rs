@@ -11,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::access::{Known, Rates, Verifier};
+use super::access::{Known, Rates, Strangers, Verifier};
+use super::body::BodyRoom;
 use super::code::Code;
 use super::health::Lately;
 use super::problem::Problem;
 use super::pulse::Pulse;
+use super::stream::Places;
 use crate::config::Rate;
 use crate::ids::{IdSource, SystemIds};
 use crate::pull::Pull;
@@ -24,9 +26,6 @@ use crate::telemetry::Exposition;
 
 /// Most bytes of a request's body: 2 MiB.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// How many answers may go on at once: those who follow the feed, exports and imports.
-const PLACES: usize = 128;
 
 /// What the API may spend on one request, and on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +117,10 @@ pub struct ApiState {
     permits: Arc<Semaphore>,
     known: Arc<Known>,
     rates: Arc<Rates>,
+    strangers: Arc<Strangers>,
     pulse: Arc<Pulse>,
-    places: Arc<Semaphore>,
+    places: Places,
+    body_room: BodyRoom,
     finishing: CancellationToken,
     exposition: Arc<Exposition>,
     lately: Arc<Lately>,
@@ -135,8 +136,10 @@ impl ApiState {
             options: Arc::new(options),
             tasks: TaskTracker::new(),
             known: Arc::default(),
+            strangers: Arc::default(),
             pulse: Arc::default(),
-            places: Arc::new(Semaphore::new(PLACES)),
+            places: Places::default(),
+            body_room: BodyRoom::default(),
             finishing: CancellationToken::new(),
             exposition: Arc::default(),
             lately: Arc::default(),
@@ -165,14 +168,24 @@ impl ApiState {
         &self.known
     }
 
+    /// What is remembered of tokens that are none.
+    pub(super) fn strangers(&self) -> &Strangers {
+        &self.strangers
+    }
+
     /// What tells that the feed has moved.
     pub(super) fn pulse(&self) -> &Pulse {
         &self.pulse
     }
 
     /// The places of answers that go on.
-    pub(super) const fn places(&self) -> &Arc<Semaphore> {
+    pub(super) const fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// The room for bodies.
+    pub(super) const fn body_room(&self) -> &BodyRoom {
+        &self.body_room
     }
 
     /// What each caller may ask still.
@@ -217,8 +230,8 @@ impl ApiState {
     ///
     /// # Errors
     ///
-    /// The work's own; [`Code::Overloaded`] before it began; [`Code::OutcomeUnknown`] if it goes on
-    /// past the deadline.
+    /// The work's own; [`Code::Overloaded`] and [`Code::DeadlineExceeded`] before it began;
+    /// [`Code::OutcomeUnknown`] if it goes on past the deadline.
     pub(crate) async fn write<T, E, F>(&self, deadline: Instant, work: F) -> Result<T, Problem>
     where
         T: Send + 'static,
@@ -244,8 +257,7 @@ impl ApiState {
         E: Into<Problem> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let turn = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
-        let permit = turn.ok().and_then(Result::ok).ok_or_else(overloaded)?;
+        let permit = self.turn(deadline).await?;
         self.finish_write(deadline, permit, work).await
     }
 
@@ -265,6 +277,13 @@ impl ApiState {
             drop(permit);
             done
         };
+        if Instant::now() >= deadline {
+            return Err(Problem::new(
+                Code::DeadlineExceeded,
+                "the request's deadline was over before the write could begin; nothing was done; try \
+                 again later",
+            ));
+        }
         let task = self.tasks.spawn(work.in_current_span());
         match timeout_at(deadline, task).await {
             Ok(Ok(done)) => done.map_err(Into::into),
@@ -295,6 +314,30 @@ impl ApiState {
     {
         let _permit = self.admit()?;
         in_time(deadline, work).await?.map_err(Into::into)
+    }
+
+    /// The same for a read that waits for its turn rather than to be turned away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`]; [`Code::Overloaded`] if its turn did not come in time.
+    pub(crate) async fn read_in_turn<T, E, F>(
+        &self,
+        deadline: Instant,
+        work: F,
+    ) -> Result<T, Problem>
+    where
+        T: Send,
+        E: Into<Problem> + Send,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let _permit = self.turn(deadline).await?;
+        in_time(deadline, work).await?.map_err(Into::into)
+    }
+
+    async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(overloaded)
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
@@ -377,13 +420,28 @@ mod tests {
         assert!(done.load(Ordering::SeqCst));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn p11_what_takes_too_long_is_told_apart() {
         let api = api();
         let never = || std::future::pending::<Result<(), Problem>>();
         let read = api.read(Instant::now(), never()).await.unwrap_err();
         assert_eq!(read.code(), Code::DeadlineExceeded);
-        let write = api.write(Instant::now(), never()).await.unwrap_err();
+        let soon = Instant::now() + Duration::from_secs(1);
+        let write = api.write(soon, never()).await.unwrap_err();
         assert_eq!(write.code(), Code::OutcomeUnknown);
+    }
+
+    #[tokio::test]
+    async fn p11_past_its_deadline_no_write_is_begun() {
+        let (api, begun) = (api(), Arc::new(AtomicBool::new(false)));
+        let noted = Arc::clone(&begun);
+        let work = async move {
+            noted.store(true, Ordering::SeqCst);
+            Ok::<_, Problem>(())
+        };
+        let late = api.write(Instant::now(), work).await.unwrap_err();
+        assert_eq!(late.code(), Code::DeadlineExceeded);
+        timeout(Duration::from_mins(1), api.finish()).await.unwrap();
+        assert!(!begun.load(Ordering::SeqCst));
     }
 }

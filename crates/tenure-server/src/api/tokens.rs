@@ -259,10 +259,14 @@ pub(super) async fn rotate(
     if before.revoked.is_some() {
         return Err(revoked(&name));
     }
+    let now = api.options().clock.now();
+    if before.expires_at.is_some_and(|end| end <= now) {
+        return Err(expired(&name));
+    }
     if dry_run {
         return Ok(json_answer(&TokenView::from(before)));
     }
-    let (secret, now) = (draw()?, api.options().clock.now());
+    let secret = draw()?;
     let until = now.plus(Duration::from_secs(body.grace_seconds));
     let (store, hash) = (api.engine().shared_store(), secret.hash());
     let work = api.clone();
@@ -421,6 +425,14 @@ fn exists(name: &ClassName) -> Problem {
 
 fn revoked(name: &ClassName) -> Problem {
     let detail = format!("the token {name} is revoked for ever; make one of another name");
+    Problem::new(Code::TokenRevoked, detail)
+}
+
+fn expired(name: &ClassName) -> Problem {
+    let detail = format!(
+        "the token {name} has expired, and what came in its place would have too; make one of another \
+         name"
+    );
     Problem::new(Code::TokenRevoked, detail)
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tenure::{Fence, TenantId};
 use tokio::time::Instant;
 
-use super::access::Principal;
+use super::access::{Pass, Principal};
 use super::body::Json;
 use super::code::Code;
 use super::problem::Problem;
@@ -75,13 +75,15 @@ struct ItemLease {
     seconds: f64,
 }
 
-/// Claims due operations of the worker's classes; waits for some if asked to.
+/// Claims due operations of the worker's classes; waits for some if asked to, as long as its token is
+/// good, and no longer than the request may take.
 pub(super) async fn claim(
     State(api): State<ApiState>,
     Entered {
         deadline,
         pull,
         caller,
+        mut pass,
     }: Entered,
     Json { value: body, .. }: Json<ClaimBody>,
 ) -> Result<Response, Problem> {
@@ -95,9 +97,12 @@ pub(super) async fn claim(
         let rule = format!("must be 0 to {WAIT_MAX}");
         return Err(Problem::invalid("wait_seconds", rule));
     }
-    let end = Instant::now() + Duration::from_secs_f64(body.wait_seconds);
+    // With time left to answer: that there is no work is an answer too.
+    let latest = deadline - api.options().limits.request / 10;
+    let end = latest.min(Instant::now() + Duration::from_secs_f64(body.wait_seconds));
     let store = api.engine().shared_store();
     loop {
+        pass.check().await?;
         let jobs = {
             let (pull, caller) = (Arc::clone(&pull), caller.clone());
             let work = async move { pull.claim(&caller, body.limit).await };
@@ -121,6 +126,7 @@ pub(super) async fn claim(
         let hint = store.idle(&caller.classes, left.min(LOOK_INTERVAL));
         tokio::select! {
             () = hint => {}
+            () = pass.due() => {}
             () = api.stopped() => {}
         }
     }
@@ -133,6 +139,7 @@ pub(super) async fn renew(
         deadline,
         pull,
         caller,
+        ..
     }: Entered,
     Json { value: body, .. }: Json<RenewBody>,
 ) -> Result<Response, Problem> {
@@ -148,6 +155,7 @@ pub(super) async fn report(
         deadline,
         pull,
         caller,
+        ..
     }: Entered,
     Json { value: body, .. }: Json<ReportBody>,
 ) -> Result<Response, Problem> {
@@ -164,6 +172,8 @@ pub(super) struct Entered {
     deadline: Instant,
     pull: Arc<Pull>,
     caller: Caller,
+    /// What lets them go on waiting.
+    pass: Pass,
 }
 
 impl FromRequestParts<ApiState> for Entered {
@@ -172,6 +182,7 @@ impl FromRequestParts<ApiState> for Entered {
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
         let call = Call::from_request_parts(parts, api).await?;
         let deadline = call.deadline(api);
+        let pass = Pass::new(api, &call.principal);
         let Principal {
             actor,
             classes,
@@ -189,6 +200,7 @@ impl FromRequestParts<ApiState> for Entered {
             deadline,
             pull,
             caller: Caller::new(holder, actor, classes),
+            pass,
         })
     }
 }

@@ -36,6 +36,7 @@ pub(super) async fn export(client: &Client, args: &Export, format: Format) -> an
     let bar = Bar::shown("exporting", None);
     let mut count = 0;
     while let Some(line) = lines.next().await? {
+        client.check_line(&line)?;
         target.write(&line)?;
         if args.file.is_some() {
             count += 1;
@@ -209,6 +210,7 @@ impl Importing<'_> {
         let mut lines = self.client.lines(&call).await?;
         let mut whole = false;
         while let Some(line) = lines.next().await? {
+            self.client.check_line(&line)?;
             let answer = serde_json::from_slice(&line).context(
                 "the server's answer is not what this program expects; use the same version of both",
             )?;

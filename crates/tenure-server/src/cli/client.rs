@@ -69,6 +69,8 @@ pub(crate) struct Answer {
 /// What is read of a problem.
 #[derive(Debug, Deserialize)]
 struct Problem {
+    #[serde(default)]
+    status: u16,
     code: String,
     detail: String,
 }
@@ -251,6 +253,26 @@ impl Client {
         }
     }
 
+    /// Fails with what a line says that stands for all those that were to come.
+    pub(crate) fn check_line(&self, line: &[u8]) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Last {
+            problem: Problem,
+        }
+        // Other lines have other fields before it, if any.
+        if !line.starts_with(b"{\"problem\"") {
+            return Ok(());
+        }
+        let Ok(Last { problem }) = serde_json::from_slice(line) else {
+            return Ok(());
+        };
+        match self.judge("", (problem.status, &HeaderMap::new()), &problem) {
+            Miss::Final(error) | Miss::Again(error, _) | Miss::Unreached(error) => {
+                Err(error.context("the answer ends before its end"))
+            }
+        }
+    }
+
     fn request(&self, call: &Call, key: &str) -> anyhow::Result<Request<Bytes>> {
         let actor = http::HeaderValue::from_str(self.actor.as_str())
             .or_else(|_| http::HeaderValue::from_bytes(self.actor.as_str().as_bytes()))?;
@@ -400,5 +422,27 @@ pub(crate) fn shown(who: &TenantRef) -> String {
     match who {
         TenantRef::Id(id) => id.to_string(),
         TenantRef::Name(name) => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::{Exit, exit_of};
+    use super::*;
+
+    #[test]
+    fn a_line_that_stands_for_all_that_were_to_come_is_an_error() {
+        let client = Client::here(Router::new(), Actor::anonymous());
+        let last = br#"{"problem":{"status":401,"code":"unauthorized","detail":"no more"}}"#;
+        let error = client.check_line(last).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Denied);
+        assert!(format!("{error:#}").contains("(unauthorized)"), "{error:#}");
+        for line in [
+            r#"{"line":1,"problem":{"status":422,"code":"invalid","detail":"x"}}"#,
+            r#"{"name":"a","class":"default","desired":{}}"#,
+            "",
+        ] {
+            assert!(client.check_line(line.as_bytes()).is_ok(), "{line}");
+        }
     }
 }

@@ -36,10 +36,7 @@ async fn serve(config: &Config, json: bool) -> anyhow::Result<()> {
         ));
     }
     let service = Service::start(config).await?;
-    say(format!(
-        "serving on http://{}; Ctrl-C stops",
-        service.address()
-    ));
+    say(format!("serving on {}; Ctrl-C stops", service.url()));
     service.asked_to_stop().await;
     service.stop().await;
     Ok(())

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
+use tenure::Timestamp;
 
 use self::keys::Keys;
 use crate::api::{Identity, Refused, Verifier};
@@ -106,9 +107,14 @@ impl Provider {
         let roles = roles
             .into_iter()
             .filter_map(|word| self.config.roles.get(word).copied());
+        // It was required, and held.
+        let end = claims.get("exp").and_then(Value::as_f64);
+        let end = end.and_then(|end| Duration::try_from_secs_f64(end).ok());
+        let leeway = Duration::from_secs(LEEWAY);
         Ok(Identity {
             name: name.ok_or(refused("name"))?.to_owned(),
             roles: roles.collect(),
+            good_until: Timestamp::EPOCH.plus(end.unwrap_or_default()).plus(leeway),
         })
     }
 }

@@ -44,19 +44,21 @@ pub(super) struct Guarded<S> {
     stream: S,
     turns: Turns,
     limits: ConnectionLimits,
-    /// Runs from a header's first byte; void once the turn has changed.
+    /// Runs from a header's first byte, for the first from the start; void once the turn has changed.
     header: Option<(u64, Pin<Box<Sleep>>)>,
     /// Runs while the client takes nothing.
     write: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guarded<S> {
-    pub(super) const fn new(stream: S, turns: Turns, limits: ConnectionLimits) -> Self {
+    /// A connection that was just made: its first header is due from now on, as nobody connects to
+    /// say nothing.
+    pub(super) fn new(stream: S, turns: Turns, limits: ConnectionLimits) -> Self {
         Self {
             stream,
+            header: Some((turns.now(), Box::pin(sleep(limits.header)))),
             turns,
             limits,
-            header: None,
             write: None,
         }
     }

@@ -45,7 +45,7 @@ pub use tls::{ServerTls, TlsError};
     reason = "the configuration builds it field by field"
 )]
 pub struct ConnectionLimits {
-    /// How long a client may take to send a header, from its first byte.
+    /// How long a client may take to send a header, from its first byte; the first, from the start.
     pub header: Duration,
     /// How long a connection may rest between requests.
     pub idle: Duration,

@@ -173,6 +173,57 @@ async fn a_whole_fleet_goes_through_page_by_page() {
 }
 
 #[tokio::test]
+async fn p5_the_keys_of_lines_are_of_any_length_and_nobody_elses() {
+    let server = Server::usual().await;
+    let line = "{\"name\":\"a\",\"desired\":{}}";
+    for key in ["k".repeat(255), "kk".to_owned()] {
+        let first = import(&server, "", &key, line).await;
+        assert!(
+            ["created", "unchanged"].contains(&effects(&first)[0]),
+            "{first:?}"
+        );
+    }
+    for key in ["kk:1", "kk"] {
+        let ask = server
+            .ask("PUT", "/v1/tenants/b")
+            .header("idempotency-key", key);
+        let plain = ask.json(json!({"desired": {}})).send().await;
+        assert!(plain.status < 300, "{plain:?}");
+    }
+    let changed = json!({"desired": {"y": 1}});
+    server.patch("/v1/tenants/a", changed).await.expect(200);
+    let again = import(&server, "", &"k".repeat(255), line).await;
+    assert_eq!(effects(&again), ["replayed"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_refused_is_named_and_stands_in_no_others_way() {
+    let server = Server::usual().await;
+    let lines = "{\"name\":\"a\",\"desired\":{},\"status\":{\"state\":\"deleting\"}}\n\
+                 {\"name\":\"a\",\"desired\":{}}\n\
+                 {\"name\":\"a\",\"desired\":{}}\n\n\
+                 {\"name\":\"b\",\"desired\":\n\
+                 {\"name\":\"b\",\"wanted\":{}}";
+    let answer = import(&server, "", "", lines).await;
+    let expected = ["invalid", "created", "invalid", "invalid_json", "invalid"];
+    assert_eq!(effects(&answer), expected);
+    for (at, says) in [
+        (0, "neither deleting nor deleted"),
+        (2, "it stands in line 2 already"),
+        (
+            3,
+            "the line must be JSON: EOF while parsing a value at line 5 column 22",
+        ),
+        (4, "at line 6 column 20"),
+    ] {
+        let detail = answer[at]["problem"]["detail"].as_str().unwrap();
+        assert!(detail.contains(says), "{detail}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_import_that_can_not_be_read_does_nothing() {
     let server = Server::usual().await;
     let ask = server.ask("POST", "/v1/import").json(json!({}));

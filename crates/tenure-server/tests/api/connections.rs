@@ -66,12 +66,31 @@ async fn p11_a_connection_may_rest_between_requests_but_not_for_ever() {
         ..ConnectionLimits::default()
     };
     let server = server(limits).await;
+    let mut stream = server.connect().await;
+    let ask = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
     let began = Instant::now();
-    assert_eq!(rest(server.connect().await).await, "");
+    assert!(rest(stream).await.starts_with("HTTP/1.1 200"));
     assert!(
         began.elapsed() >= 4 * SHORT,
         "the limit of a header is not that of a rest"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn p11_who_connects_and_says_nothing_is_let_go_as_soon_as_a_slow_header() {
+    let limits = ConnectionLimits {
+        header: SHORT,
+        connections: 1,
+        ..ConnectionLimits::default()
+    };
+    let server = server(limits).await;
+    let began = Instant::now();
+    let silent = server.connect().await;
+    server.get("/livez").await.expect(200);
+    assert_eq!(rest(silent).await, "");
+    assert!(began.elapsed() < FOR_EVER, "not the limit of a rest");
     server.stop().await;
 }
 

@@ -17,23 +17,37 @@ use super::support::{Server, memory};
 const FOR_EVER: Duration = Duration::from_secs(20);
 
 /// Events, as they come in.
-struct Events(Lines<BufReader<TcpStream>>);
+pub(crate) struct Events(Lines<BufReader<TcpStream>>);
 
 /// An event: its type, its data, and the id that the client notes with it.
-type Event = (String, Value, Option<String>);
+pub(crate) type Event = (String, Value, Option<String>);
 
 impl Events {
     async fn open(server: &Server, query: &str, last: &str) -> Self {
+        let header = format!("last-event-id: {last}");
+        let events = Self::try_open(server, query, &header).await;
+        events.expect("the stream begins")
+    }
+
+    /// The same with a header; or the line that it is refused with.
+    pub(crate) async fn try_open(
+        server: &Server,
+        query: &str,
+        header: &str,
+    ) -> Result<Self, String> {
         let mut stream = server.connect().await;
         let head = format!(
             "GET /v1/changes{query} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\
-             last-event-id: {last}\r\n\r\n"
+             {header}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut events = Self(BufReader::new(stream).lines());
-        assert_eq!(events.line().await.unwrap(), "HTTP/1.1 200 OK");
+        let status = events.line().await.unwrap();
+        if status != "HTTP/1.1 200 OK" {
+            return Err(status);
+        }
         while !events.line().await.unwrap().is_empty() {}
-        events
+        Ok(events)
     }
 
     /// A line; nothing at the end.
@@ -43,7 +57,7 @@ impl Events {
     }
 
     /// The next event, or the next id without one; nothing at the end.
-    async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         let (mut kind, mut data, mut id) = (String::new(), Value::Null, None);
         loop {
             let line = self.line().await?;

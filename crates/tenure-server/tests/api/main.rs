@@ -6,11 +6,13 @@
 )]
 
 mod access;
+mod bodies;
 mod bulk;
 mod codes;
 mod connections;
 mod described;
 mod drift;
+mod endings;
 mod explain;
 mod feed;
 mod idempotency;

@@ -19,6 +19,8 @@ use tenure_server::oidc;
 use tenure_server::server::{self, ConnectionLimits, Exposure};
 use tokio_util::sync::CancellationToken;
 
+use super::endings::last;
+use super::feed::Events;
 use super::support::{Reply, Server, memory};
 
 /// A key of the provider, with the name that it has now.
@@ -255,5 +257,22 @@ async fn p12_keys_are_changed_kept_while_the_provider_is_away_and_not_asked_for_
     ask(&server, "GET", &by_two).await.expect(200);
     ask(&server, "GET", &by_one).await.expect(401);
     patient.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn p12_what_began_with_a_providers_word_ends_with_it() {
+    let key = Key::new("one");
+    let provider = Provider::start(&key).await;
+    let server = provider.believed(Duration::ZERO).await;
+    // With a minute for clocks that differ, it is good for two seconds more.
+    let (begun, mut claims) = (now(), provider.claims(&["look"]));
+    claims["exp"] = (begun - 58).into();
+    let header = format!("authorization: Bearer {}", key.signed(&claims));
+    let events = Events::try_open(&server, "", &header).await.unwrap();
+    let problem = tokio::time::timeout(Duration::from_secs(10), last(events)).await;
+    assert_eq!(problem.expect("it ends")["code"], "unauthorized");
+    assert!(now() >= begun + 2);
+    provider.stop.cancel();
     server.stop().await;
 }

@@ -29,6 +29,7 @@ GET /v1/tenants?include_deleted=1 | invalid | must be true or false
 GET /v1/tenants?class=A | invalid | class must be 1 to 63
 GET /v1/counts?page_size=1 | invalid | "page_size" is unknown here
 GET /v1/changes?state=ready | invalid | "state" is unknown here
+GET /v1/tenants/acme?revision=%2B1 | invalid | revision must be a whole number
 GET /v1/tenants/acme?revision=-1 | invalid | revision must be a whole number
 GET /v1/tenants/acme?revision=9007199254740992 | invalid | below 2^53
 GET /v1/tenants/acme?at=noon | invalid | at must be RFC 3339

@@ -357,6 +357,19 @@ async fn p12_a_secret_goes_to_the_worker_and_nowhere_else() {
 }
 
 #[tokio::test]
+async fn p11_a_claim_waits_no_longer_than_a_request_may_take() {
+    let store = crate::support::memory();
+    let mut options = options(&store);
+    options.limits.request = Duration::from_millis(500);
+    let limits = tenure_server::server::ConnectionLimits::default();
+    let server = Server::start(store, options, limits).await;
+    let body = json!({"wait_seconds": 20});
+    let claimed = call(&server, TOKEN, "claim", body).await.expect(200);
+    assert_eq!(claimed.body["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn p12_a_secret_is_known_again_after_it_is_not_wanted_any_more() {
     each_store_with(options, async |server| {
         let path = std::env::temp_dir().join("tenure-test-pull-secret");

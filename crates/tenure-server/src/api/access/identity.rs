@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tenure::Role;
+use tenure::{Role, Timestamp};
 
 /// Somebody whom a provider of identities vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Identity {
     pub name: String,
     /// Their roles, of which the strongest counts. `provisioner` does not: no class comes with it.
     pub roles: BTreeSet<Role>,
+    /// From when on they are to be asked again who they are.
+    pub good_until: Timestamp,
 }
 
 /// A token that is not taken.

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure::{ClassName, Hash, Timestamp, Token};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long the store is not asked again about a good token.
-const TRUST: Duration = Duration::from_secs(5);
+pub(super) const TRUST: Duration = Duration::from_secs(5);
 
 /// How long a token is good for watching the server while the store can't be asked.
 const OUTAGE: Duration = Duration::from_hours(1);
@@ -28,7 +29,10 @@ const NOTE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What is remembered of tokens.
 #[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<Inside>);
+pub(crate) struct Known {
+    inside: Mutex<Inside>,
+    forgotten: watch::Sender<()>,
+}
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -42,15 +46,15 @@ struct Inside {
 
 impl Known {
     fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The token with this hash, if the store gave it a moment ago; or else what to show to
-    /// [`Self::remember`] with it.
-    pub(super) fn find(&self, hash: &Hash) -> Result<Arc<Token>, u64> {
+    /// The token with this hash, if the store gave it a moment ago, and when it was asked; or else
+    /// what to show to [`Self::remember`] with it.
+    pub(super) fn find(&self, hash: &Hash) -> Result<(Arc<Token>, Instant), u64> {
         let inside = self.inside();
         match inside.good.get(hash.as_bytes()) {
-            Some((token, since)) if since.elapsed() < TRUST => Ok(Arc::clone(token)),
+            Some((token, since)) if since.elapsed() < TRUST => Ok((Arc::clone(token), *since)),
             _ => Err(inside.ended),
         }
     }
@@ -88,6 +92,13 @@ impl Known {
         let mut inside = self.inside();
         inside.good.clear();
         inside.ended += 1;
+        drop(inside);
+        self.forgotten.send_replace(());
+    }
+
+    /// Tells whenever a token was changed here, from now on.
+    pub(super) fn forgotten(&self) -> watch::Receiver<()> {
+        self.forgotten.subscribe()
     }
 
     /// Takes down that a token was used. Answers how long to wait before [`Self::take_uses`], if

@@ -10,9 +10,11 @@
 
 mod identity;
 mod known;
+mod pass;
 mod rate;
 mod rules;
 mod secret;
+mod strangers;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -31,12 +33,16 @@ use super::code::Code;
 use super::headers;
 use super::problem::Problem;
 use super::state::ApiState;
+use pass::Proof;
+use strangers::Judged;
 
 pub use identity::{Identity, Refused, Verifier};
 pub(crate) use known::Known;
+pub(crate) use pass::Pass;
 pub(crate) use rate::Rates;
 pub use rules::{Permission, RULES, Rule, reference};
 pub(crate) use secret::Secret;
+pub(crate) use strangers::Strangers;
 
 /// How long who watches the server waits for the store to say who they are, if that is known from before.
 const WATCHES_WAIT: Duration = Duration::from_secs(2);
@@ -55,6 +61,8 @@ pub(crate) struct Principal {
     pub(crate) holder: Option<String>,
     /// Whether nobody asked who they are.
     pub(crate) anonymous: bool,
+    /// What proves it, and for how long.
+    proof: Proof,
 }
 
 impl Principal {
@@ -80,6 +88,7 @@ struct Turned(&'static str, Problem);
 struct Asked {
     permission: Permission,
     shown: Shown,
+    address: Option<ClientAddress>,
     actor: Result<Actor, Problem>,
     open: bool,
     /// Whether it is this server itself that is asked about.
@@ -104,7 +113,7 @@ pub(super) async fn enter(
     let path = route.as_ref().map_or("none", MatchedPath::as_str);
     let Some(permission) = rules::rule(request.method(), path) else {
         let problem = Problem::new(Code::Forbidden, "no rule says who may use this route");
-        return turned_away(Turned("no_rule", problem), path, address);
+        return turned_away(&api, Turned("no_rule", problem), (path, address));
     };
     if permission == Permission::Open {
         request.extensions_mut().insert(nobody());
@@ -114,6 +123,7 @@ pub(super) async fn enter(
     let asked = Asked {
         permission,
         shown: shown(request.headers()),
+        address,
         actor: headers::actor(request.headers()),
         open: in_process || !api.options().auth_required,
         watches: path == "/metrics",
@@ -127,30 +137,37 @@ pub(super) async fn enter(
             if let Some(problem) = response.extensions().get::<Problem>()
                 && problem.code() == Code::Forbidden
             {
-                refused("scope", path, address);
+                refused(&api, "scope", (path, address));
             }
             response
         }
-        Err(turned) => turned_away(turned, path, address),
+        Err(turned) => turned_away(&api, turned, (path, address)),
     }
 }
 
-/// Says so in the log and in a counter, and never what was shown.
-fn refused(reason: &'static str, route: &str, address: Option<ClientAddress>) {
+/// From where somebody came, and to which route.
+type Came<'a> = (&'a str, Option<ClientAddress>);
+
+/// Says so in a counter, and in the log unless it was told of many like it; never what was shown.
+fn refused(api: &ApiState, reason: &'static str, (route, address): Came<'_>) {
+    metrics::counter!("tenure_auth_refusals_total", "reason" => reason).increment(1);
+    let Some(untold) = api.strangers().tells(reason, Instant::now()) else {
+        return;
+    };
     let address = address.map(|address| address.0.to_string());
     let client = address.as_deref().unwrap_or("unknown");
-    tracing::warn!(route, reason, client, "a request was refused");
-    metrics::counter!("tenure_auth_refusals_total", "reason" => reason).increment(1);
+    let untold = (untold > 0).then_some(untold);
+    tracing::warn!(route, reason, client, untold, "a request was refused");
 }
 
-fn turned_away(turned: Turned, route: &str, address: Option<ClientAddress>) -> Response {
+fn turned_away(api: &ApiState, turned: Turned, came: Came<'_>) -> Response {
     let Turned(reason, problem) = turned;
     // Trouble with the store is not the client's.
     if matches!(
         problem.code(),
         Code::Unauthorized | Code::Forbidden | Code::RateLimited
     ) {
-        refused(reason, route, address);
+        refused(api, reason, came);
     }
     problem.into_response()
 }
@@ -176,7 +193,7 @@ async fn admitted(api: &ApiState, asked: Asked) -> Result<Principal, Turned> {
         Shown::Nothing if asked.open => anyone(asked.actor)?,
         Shown::Nothing => return Err(unknown("missing")),
         Shown::Other => return Err(unknown("malformed")),
-        Shown::Bearer(text) => bearer(api, text, asked.watches).await?,
+        Shown::Bearer(text) => stranger(api, (text, asked.watches), asked.address).await?,
     };
     let permission = asked.permission;
     if permission == Permission::Work && principal.anonymous {
@@ -237,6 +254,7 @@ fn nobody() -> Principal {
         scope: Selector::default(),
         holder: None,
         anonymous: true,
+        proof: Proof::Lasting,
     }
 }
 
@@ -247,6 +265,44 @@ fn anyone(actor: Result<Actor, Problem>) -> Result<Principal, Turned> {
         role: Role::Admin,
         ..nobody()
     })
+}
+
+/// A bearer, unless too many from the same address were no good.
+async fn stranger(
+    api: &ApiState,
+    (text, watches): (&str, bool),
+    address: Option<ClientAddress>,
+) -> Result<Principal, Turned> {
+    let shown = strangers::Shown {
+        hash: Hash::of(text.as_bytes()),
+        address: address.map(|address| address.0),
+    };
+    let strangers = api.strangers();
+    let judged = strangers.judge(shown, Instant::now());
+    match judged {
+        Judged::Familiar | Judged::Unknown => {}
+        Judged::Refused(reason) => return Err(unknown(reason)),
+        Judged::TooMany => {
+            let detail = "too many tokens that are no good came from your address; nothing was done; \
+                          try again later";
+            return Err(Turned("tries", Problem::new(Code::RateLimited, detail)));
+        }
+    }
+    let known = bearer(api, text, watches).await;
+    let now = Instant::now();
+    match &known {
+        Ok(_) => strangers.was_good(shown, now),
+        Err(Turned(reason, problem)) if problem.code() == Code::Unauthorized => {
+            strangers.was_bad(shown, reason, now);
+            return known;
+        }
+        // Trouble with the store is not the client's.
+        Err(_) => {}
+    }
+    if judged == Judged::Unknown {
+        strangers.was_no_try(shown, now);
+    }
+    known
 }
 
 async fn bearer(api: &ApiState, text: &str, watches: bool) -> Result<Principal, Turned> {
@@ -263,6 +319,7 @@ async fn bearer(api: &ApiState, text: &str, watches: bool) -> Result<Principal, 
             scope: Selector::default(),
             holder: Some(worker.name().to_owned()),
             anonymous: false,
+            proof: Proof::Lasting,
         });
     }
     let Some(verifier) = &api.options().verifier else {
@@ -282,25 +339,16 @@ async fn bearer(api: &ApiState, text: &str, watches: bool) -> Result<Principal, 
         scope: Selector::default(),
         holder: None,
         anonymous: false,
+        proof: Proof::Until(identity.good_until),
     })
 }
 
 /// The bearer of one of our tokens.
 async fn token(api: &ApiState, hash: Hash, watches: bool) -> Result<Principal, Turned> {
-    let known = api.known();
-    let token = match known.find(&hash) {
-        Ok(token) => token,
-        Err(ended) => looked_up(api, hash, ended, watches).await?,
-    };
+    let turn = if watches { Turn::Watch } else { Turn::Now };
+    let (token, _) = good_token(api, hash, turn).await?;
     let now = api.options().clock.now();
-    if !is_its(&token, &hash) || !token.admits(&hash, now) {
-        return Err(unknown(if token.revoked.is_some() {
-            "revoked"
-        } else {
-            "expired"
-        }));
-    }
-    if let Some(wait) = known.used(&token.name, now) {
+    if let Some(wait) = api.known().used(&token.name, now) {
         note_later(api, wait);
     }
     let actor: Actor = format!("token:{}", token.name)
@@ -314,7 +362,36 @@ async fn token(api: &ApiState, hash: Hash, watches: bool) -> Result<Principal, T
         classes: token.classes.clone(),
         scope: token.scope.clone(),
         anonymous: false,
+        proof: Proof::Token(hash),
     })
+}
+
+/// Whether to be turned away by a server that is busy, or to wait; or only to watch it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Now,
+    Wait,
+    Watch,
+}
+
+/// The token with this hash if it is good, and when the store said so.
+async fn good_token(
+    api: &ApiState,
+    hash: Hash,
+    turn: Turn,
+) -> Result<(Arc<Token>, Instant), Turned> {
+    let (token, since) = match api.known().find(&hash) {
+        Ok(found) => found,
+        Err(ended) => looked_up(api, hash, ended, turn).await?,
+    };
+    if !is_its(&token, &hash) || !token.admits(&hash, api.options().clock.now()) {
+        return Err(unknown(if token.revoked.is_some() {
+            "revoked"
+        } else {
+            "expired"
+        }));
+    }
+    Ok((token, since))
 }
 
 /// The token with this hash, as the store has it; for who only watches, as it was known before if the
@@ -323,26 +400,36 @@ async fn looked_up(
     api: &ApiState,
     hash: Hash,
     ended: u64,
-    watches: bool,
-) -> Result<Arc<Token>, Turned> {
+    turn: Turn,
+) -> Result<(Arc<Token>, Instant), Turned> {
     let known = api.known();
-    let in_outage = || watches.then(|| known.find_in_outage(&hash)).flatten();
+    let in_outage = || {
+        let watches = turn == Turn::Watch;
+        watches.then(|| known.find_in_outage(&hash)).flatten()
+    };
     let asked = (ended, Instant::now());
     let limit = api.options().limits.request;
     let limit = in_outage().map_or(limit, |_| limit.min(WATCHES_WAIT));
-    let ask = api.engine().store().token_of(&hash);
-    match api.read(asked.1 + limit, ask).await {
+    let (ask, deadline) = (api.engine().store().token_of(&hash), asked.1 + limit);
+    let found = match turn {
+        Turn::Wait => api.read_in_turn(deadline, ask).await,
+        Turn::Now | Turn::Watch => api.read(deadline, ask).await,
+    };
+    match found {
         Ok(Some(token)) => {
             let token = Arc::new(token);
             known.remember(hash, &token, asked);
-            Ok(token)
+            Ok((token, asked.1))
         }
         Ok(None) => {
             known.drop(&hash);
             Err(unknown("unknown"))
         }
         // It may have been revoked here meanwhile; then it is not known any more.
-        Err(problem) => in_outage().ok_or(Turned("store", problem)),
+        Err(problem) => {
+            let known = in_outage().ok_or(Turned("store", problem))?;
+            Ok((known, asked.1))
+        }
     }
 }
 

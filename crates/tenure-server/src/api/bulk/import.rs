@@ -7,17 +7,18 @@ use axum::http::header;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
-use tenure::{Answer, Command, IdempotencyKey, Request, TenantId, TenantName, TenantRef};
+use tenure::{Answer, Command, Hash, IdempotencyKey, Request, TenantId, TenantName, TenantRef};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::super::access::Pass;
 use super::super::body::{self, Lines};
 use super::super::code::Code;
 use super::super::headers;
 use super::super::problem::Problem;
 use super::super::request::Call;
 use super::super::state::ApiState;
-use super::super::stream::{self, Output, Place};
+use super::super::stream::{self, Output};
 use super::super::tenants::{check_class_of, effect_word, fingerprint};
 use super::line::{ImportLine, ImportResult, ImportSummary};
 
@@ -31,12 +32,13 @@ const AT_ONCE: usize = 16;
 /// tenant's revision, or, as 0, on there being none of the name. What an export writes under `status`
 /// is not written. The answer is 200 once the lines are read; each of its lines says what became of
 /// one, with `problem` if it was refused, and the last, `{"summary": …}`, how many there were of each
-/// kind. An answer without it broke off: send the same again. With an `Idempotency-Key` what was
-/// done is not done twice.
+/// kind. An answer without it broke off: send the same again. Its last line may say why, as
+/// `{"problem": …}` without a number: the token is no good any more. With an `Idempotency-Key` what
+/// was done is not done twice.
 pub(in super::super) async fn import(
     State(api): State<ApiState>,
     mut call: Call,
-    Lines(text): Lines,
+    Lines { text, place }: Lines,
 ) -> Result<Response, Problem> {
     let dry_run = call.params.flag("dry_run")?;
     std::mem::take(&mut call.params).finish()?;
@@ -47,8 +49,8 @@ pub(in super::super) async fn import(
         }
     }
     let key = headers::idempotency_key(&call.headers)?;
-    let place = Place::take(&api)?;
     let import = Import {
+        pass: Pass::new(&api, &call.principal),
         api: api.clone(),
         call,
         key,
@@ -60,6 +62,7 @@ pub(in super::super) async fn import(
 }
 
 struct Import {
+    pass: Pass,
     api: ApiState,
     call: Call,
     key: Option<String>,
@@ -79,7 +82,8 @@ enum Done {
 }
 
 impl Import {
-    async fn run(self, text: Bytes, mut output: Output) {
+    async fn run(mut self, text: Bytes, mut output: Output) {
+        let mut ended = None;
         let mut names = BTreeMap::new();
         let mut summary = ImportSummary::default();
         let mut queue = VecDeque::new();
@@ -87,6 +91,10 @@ impl Import {
         for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
             if self.api.is_stopping() {
                 return output.cut();
+            }
+            if let Err(problem) = self.pass.check().await {
+                ended = Some(problem);
+                break;
             }
             queue.push_back(self.begin(number, line, &mut names));
             if queue.len() >= AT_ONCE
@@ -101,20 +109,26 @@ impl Import {
                 return;
             }
         }
-        output
-            .send(format!("{}\n", json!({"summary": summary})))
-            .await;
+        let last = match ended {
+            None => json!({"summary": summary}),
+            Some(problem) => json!({"problem": self.call.signed(problem)}),
+        };
+        output.send(format!("{last}\n")).await;
     }
 
     fn begin(&self, number: usize, line: &[u8], names: &mut BTreeMap<TenantName, usize>) -> Begun {
-        let parsed: Result<ImportLine, Problem> = body::parse(line);
+        let parsed: Result<ImportLine, Problem> = body::parse_line(line, number);
         let name = parsed.as_ref().ok().map(|line| line.name.clone());
         let request = parsed.and_then(|parsed| {
-            if let Some(before) = names.insert(parsed.name.clone(), number) {
+            let name = parsed.name.clone();
+            if let Some(before) = names.get(&name) {
                 let rule = format!("must stand once; it stands in line {before} already");
                 return Err(Problem::invalid("name", rule));
             }
-            self.request(number, line, parsed)
+            let request = self.request(number, line, parsed)?;
+            // A line that asks for nothing keeps no other from asking.
+            names.insert(name, number);
+            Ok(request)
         });
         let done = match request {
             Err(problem) => Done::Refused(problem),
@@ -143,7 +157,7 @@ impl Import {
             None => None,
             Some(key) => Some(IdempotencyKey::new(
                 context.actor.as_str(),
-                format!("{key}:{number}"),
+                key_of_line(key, number),
                 fingerprint(&self.call, text)?,
                 self.api.options().limits.key_ttl,
             )?),
@@ -190,6 +204,12 @@ impl Import {
         let text = serde_json::to_string(&result).unwrap_or_default();
         output.send(format!("{text}\n")).await
     }
+}
+
+/// The key of one line: of a length of its own, and none that a request of another kind would have.
+fn key_of_line(key: &str, number: usize) -> String {
+    let hash = Hash::of(format!("import:{number}:{key}").as_bytes());
+    format!("import:{hash}")
 }
 
 /// Does what a line asks for; an import waits for its turn where a request would be turned away.

@@ -79,7 +79,7 @@ pub struct ImportLine {
     /// The revision that it must be at; 0 if there must be none of this name.
     #[serde(default, deserialize_with = "present")]
     pub if_revision: Option<Revision>,
-    /// How it stood where it was exported. Of a deleted one nothing is wanted.
+    /// How it stood where it was exported. Of one that was being deleted nothing is wanted.
     #[serde(default)]
     pub status: Was,
 }
@@ -94,8 +94,9 @@ pub struct Was {
 impl ImportLine {
     /// What is wanted, should it be made with this id.
     pub(super) fn wanted(self, id: TenantId) -> Result<(Wanted, Message), Problem> {
-        if self.status.state == Some(State::Deleted) {
-            let rule = "must not be deleted: nothing is wanted of a deleted tenant; leave it out";
+        if let Some(State::Deleting | State::Deleted) = self.status.state {
+            let rule = "must be neither deleting nor deleted: nothing is wanted of such a tenant; leave \
+                        it out";
             return Err(Invalid::new("status.state", rule).into());
         }
         let wanted = Wanted {

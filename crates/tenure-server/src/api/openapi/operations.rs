@@ -267,7 +267,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "if_match",
             "idempotency_key",
         ],
-        (Body::None, TENANT, VERB),
+        (Body::MaybeJson("VerbBody"), TENANT, VERB),
     ),
     verb(
         "/v1/tenants/{tenant}/suspend",
