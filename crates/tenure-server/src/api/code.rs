@@ -28,6 +28,7 @@ pub enum Code {
     TokenNotFound,
     TokenExists,
     TokenRevoked,
+    TokenRotated,
     TenantNotFound,
     RevisionNotFound,
     TenantExists,
@@ -66,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order of the reference.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::Invalid,
         Self::InvalidJson,
         Self::UnsupportedMediaType,
@@ -83,6 +84,7 @@ impl Code {
         Self::TokenNotFound,
         Self::TokenExists,
         Self::TokenRevoked,
+        Self::TokenRotated,
         Self::TenantNotFound,
         Self::RevisionNotFound,
         Self::TenantExists,
@@ -141,6 +143,7 @@ impl Code {
             Self::TokenNotFound => ("token_not_found", 404, "There is no such token"),
             Self::TokenExists => ("token_exists", 409, "The token's name was used"),
             Self::TokenRevoked => ("token_revoked", 409, "The token has ended"),
+            Self::TokenRotated => ("token_rotated", 409, "The token was rotated a while ago"),
             Self::TenantNotFound => ("tenant_not_found", 404, "There is no such tenant"),
             Self::RevisionNotFound => ("revision_not_found", 404, "The tenant was not there then"),
             Self::TenantExists => ("tenant_exists", 409, "The tenant exists already"),

@@ -122,6 +122,8 @@ pub(super) struct CreateToken {
 pub(super) struct RotateToken {
     #[serde(default)]
     grace_seconds: u64,
+    #[serde(default)]
+    lost: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -241,8 +243,9 @@ pub(super) async fn get(
 
 /// Gives a token of the same name, role and end in place of the one that there is.
 ///
-/// The one before is good for `grace_seconds` still (none if absent); one before that, no more.
-/// Asking again makes another: if the answer was lost, rotate again.
+/// The one before is good for `grace_seconds` still (none if absent); one before that, no more. While
+/// one is good so, another rotation with a grace answers 409 `token_rotated`; `lost` puts another in
+/// place of the newest, whose answer was lost, and leaves the one before.
 pub(super) async fn rotate(
     State(api): State<ApiState>,
     Named(name): Named,
@@ -263,15 +266,15 @@ pub(super) async fn rotate(
     if before.expires_at.is_some_and(|end| end <= now) {
         return Err(expired(&name));
     }
+    let until = body.previous_until(&before, now)?;
     if dry_run {
         return Ok(json_answer(&TokenView::from(before)));
     }
     let secret = draw()?;
-    let until = now.plus(Duration::from_secs(body.grace_seconds));
     let (store, hash) = (api.engine().shared_store(), secret.hash());
     let work = api.clone();
     let write = async move {
-        let rotated = store.rotate_token(&name, &hash, Some(until)).await;
+        let rotated = store.rotate_token(&name, &hash, until).await;
         work.known().forget();
         rotated?.ok_or_else(|| revoked(&name))
     };
@@ -311,6 +314,31 @@ pub(super) async fn revoke(
     let token = token.ok_or_else(|| not_found(&name))?;
     tracing::info!(token = %name, by = %actor, "a token was revoked");
     Ok(json_answer(&TokenView::from(token)))
+}
+
+impl RotateToken {
+    /// Until when the token before counts; `None` if another is to stand in place of the newest.
+    ///
+    /// Whoever uses the one before was promised a time, which the same request sent again must not cut.
+    fn previous_until(&self, before: &Token, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+        match (self.lost, self.grace_seconds, before.previous) {
+            (true, 0, _) => Ok(None),
+            (true, ..) => Err(Problem::invalid(
+                "grace_seconds",
+                "must be absent where lost is true: the one before is good as long as it was",
+            )),
+            (false, 1.., Some((_, until))) if until > now => {
+                let detail = format!(
+                    "the token {} was rotated, and the one before is good until {until}, which \
+                     another rotation would end; if its answer was lost, send lost: true for another \
+                     in place of the newest; to end the one before, leave grace_seconds out",
+                    before.name
+                );
+                Err(Problem::new(Code::TokenRotated, detail))
+            }
+            (false, grace, _) => Ok(Some(now.plus(Duration::from_secs(grace)))),
+        }
+    }
 }
 
 impl CreateToken {

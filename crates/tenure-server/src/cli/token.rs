@@ -37,6 +37,10 @@ pub(super) enum Token {
         /// How long the one before is good still, such as 1h; not at all if absent.
         #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
         grace: std::time::Duration,
+        /// The token of the rotation before was lost: another in its place, and the one before that
+        /// stays good as long as it is.
+        #[arg(long, conflicts_with = "grace")]
+        lost: bool,
     },
     /// End a token for ever.
     Revoke {
@@ -100,9 +104,9 @@ pub(super) async fn run(client: &Client, command: Token, format: Format) -> anyh
             let call = Call::get(format!("/v1/tokens/{name}"));
             one(&client.call(&call).await?.json()?, format)
         }
-        Token::Rotate { name, grace } => {
+        Token::Rotate { name, grace, lost } => {
             let call = Call::new(Method::POST, format!("/v1/tokens/{name}/rotate"));
-            let call = call.with_body(json!({"grace_seconds": grace.as_secs()}));
+            let call = call.with_body(json!({"grace_seconds": grace.as_secs(), "lost": lost}));
             shown_once(&client.call(&call).await?.json()?, format)
         }
         Token::Revoke { name } => {

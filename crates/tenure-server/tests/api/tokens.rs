@@ -99,6 +99,31 @@ fn tenant(name: &str, tier: &str) -> Value {
 }
 
 #[tokio::test]
+async fn p5_a_rotation_that_is_sent_again_cuts_off_nobody_who_was_promised_a_while() {
+    each_store_with(options, async |server| {
+        let admin = caller(server, "root", "admin", "").await;
+        let first = caller(server, "ci", "operator", "").await;
+        let rotate = async |body| admin.post("/v1/tokens/ci/rotate", body).await;
+        let rotated = rotate(json!({"grace_seconds": 60})).await.expect(200);
+        let again = rotate(json!({"grace_seconds": 60})).await;
+        again.refused(409, "token_rotated");
+        first.get("/v1/whoami").await.expect(200);
+        let both = rotate(json!({"grace_seconds": 60, "lost": true})).await;
+        both.refused(422, "invalid");
+
+        // Its answer was lost.
+        let lost = Caller(server, rotated.text("token").to_owned());
+        let anew = rotate(json!({"lost": true})).await.expect(200);
+        assert_eq!(anew.body["previous_until"], rotated.body["previous_until"]);
+        let second = Caller(server, anew.text("token").to_owned());
+        first.get("/v1/whoami").await.expect(200);
+        lost.get("/v1/whoami").await.refused(401, "unauthorized");
+        second.get("/v1/whoami").await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn p12_a_token_is_made_used_rotated_and_revoked() {
     each_store_with(options, async |server| {
         let admin = caller(server, "root", "admin", "").await;

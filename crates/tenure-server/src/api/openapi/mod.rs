@@ -8,6 +8,7 @@
 //! schemas to `components.json`, and a request to `tests/api/openapi.rs`; then run the tests with
 //! `UPDATE_SNAPSHOTS=1`.
 
+mod operation;
 mod operations;
 mod page;
 
@@ -18,7 +19,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use self::operations::{Body, Content, OPERATIONS, Operation};
+use self::operation::{Body, Content, Operation};
+use self::operations::OPERATIONS;
 use super::access::{Permission, RULES};
 use super::code::Code;
 use super::problem::Problem;
