@@ -1,5 +1,5 @@
--- Gives a token another hash, unless it has it already. The one before is good until a time; if
--- none is given it is dropped, and that before it stays. Every expression sees the old row.
+-- Gives a token another hash, unless it has it already. Every expression sees the old row.
+-- The one before is good until a time; if none is given it is dropped, and that before it stays.
 UPDATE tokens SET
     previous_hash = CASE
         WHEN hash = $2 OR $3::timestamptz IS NULL THEN previous_hash ELSE hash
