@@ -1,4 +1,4 @@
--- Gives a token another hash, unless it has it already. Every expression sees the old row.
+-- Gives a token another hash, if it has the one that was seen. Every expression sees the old row.
 -- The one before is good until a time; if none is given it is dropped, and that before it stays.
 UPDATE tokens SET
     previous_hash = CASE
@@ -8,7 +8,7 @@ UPDATE tokens SET
         WHEN hash = $2 OR $3::timestamptz IS NULL THEN previous_until ELSE $3
     END,
     hash = $2
-WHERE name = $1 AND revoked_at IS NULL
+WHERE name = $1 AND revoked_at IS NULL AND hash IN ($2, $4)
 RETURNING
     name,
     role,

@@ -71,7 +71,7 @@ statements! {
     REMEMBER = "remember" (UUID, INT8, TEXT, TEXT, BYTEA, INT8);
     RENEW = "renew" (UUID, INT8, INT8);
     REVOKE_TOKEN = "revoke_token" (TEXT, TIMESTAMPTZ, TEXT);
-    ROTATE_TOKEN = "rotate_token" (TEXT, BYTEA, TIMESTAMPTZ);
+    ROTATE_TOKEN = "rotate_token" (TEXT, BYTEA, TIMESTAMPTZ, BYTEA);
     STANDING = "standing" ();
     SWEEP_FEED = "sweep_feed" (INT8, INT8);
     SWEEP_KEYS = "sweep_keys" (INT8);

@@ -70,10 +70,11 @@ impl Tokens for PostgresStore {
     async fn rotate_token(
         &self,
         name: &ClassName,
-        hash: &Hash,
+        (seen, hash): (&Hash, &Hash),
         previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
-        let params: [Param<'_>; 3] = [&name.as_str(), &Sha(*hash), &previous_until.map(At)];
+        let (until, seen) = (previous_until.map(At), Sha(*seen));
+        let params: [Param<'_>; 4] = [&name.as_str(), &Sha(*hash), &until, &seen];
         let call = Call::write("rotate_token", &sql::ROTATE_TOKEN, &params);
         self.database
             .run(call)

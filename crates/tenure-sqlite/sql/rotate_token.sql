@@ -1,10 +1,10 @@
--- Gives a token another hash, unless it has it already. Every expression sees the old row.
+-- Gives a token another hash, if it has the one that was seen. Every expression sees the old row.
 -- The one before is good until a time; if none is given it is dropped, and that before it stays.
 UPDATE tokens SET
     previous_hash = CASE WHEN hash = ?2 OR ?3 IS NULL THEN previous_hash ELSE hash END,
     previous_until = CASE WHEN hash = ?2 OR ?3 IS NULL THEN previous_until ELSE ?3 END,
     hash = ?2
-WHERE name = ?1 AND revoked_at IS NULL
+WHERE name = ?1 AND revoked_at IS NULL AND hash IN (?2, ?4)
 RETURNING
     name,
     role,

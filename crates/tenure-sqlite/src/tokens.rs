@@ -38,13 +38,13 @@ impl Tokens for SqliteStore {
     async fn rotate_token(
         &self,
         name: &ClassName,
-        hash: &Hash,
+        (seen, hash): (&Hash, &Hash),
         previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
-        let (name, hash) = (name.clone(), *hash);
+        let (name, seen, hash) = (name.clone(), *seen, *hash);
         self.write(move |db, _| {
             let until = previous_until.map(Timestamp::as_micros);
-            let params = params![name.as_str(), hash.as_bytes(), until];
+            let params = params![name.as_str(), hash.as_bytes(), until, seen.as_bytes()];
             one(db, sql::ROTATE_TOKEN, params, token)
         })
         .await

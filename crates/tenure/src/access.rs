@@ -156,10 +156,11 @@ pub trait Tokens: Send + Sync {
     /// As its advice says.
     async fn tokens(&self, after: Option<&ClassName>, limit: PageSize) -> Result<Vec<Token>>;
 
-    /// Gives a token another hash. The one it has counts until `previous_until`, and the one before
-    /// that no more; without `previous_until` the one it has counts no more, and the one before that
-    /// as long as it did. Answers what it is then, or `None` if there is none of the name that is not
-    /// revoked. To a token that has this hash already, nothing is done: so it may be sent again.
+    /// Gives a token another hash, the second, if it has the first, which was seen. That counts until
+    /// `previous_until`, and the one before it no more; without `previous_until` it counts no more, and
+    /// the one before it as long as it did. Answers what the token is then, or `None` if there is none
+    /// of the name that has the hash and is not revoked: look again. To a token that has the second
+    /// already, nothing is done: so it may be sent again.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ pub trait Tokens: Send + Sync {
     async fn rotate_token(
         &self,
         name: &ClassName,
-        hash: &Hash,
+        seen_and_next: (&Hash, &Hash),
         previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>>;
 

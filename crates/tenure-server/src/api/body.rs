@@ -156,14 +156,21 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
 /// What is kept of a body, and its room, which is free again when the last copy is gone.
 struct Kept {
     text: BytesMut,
-    room: Vec<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Kept {
     fn add(&mut self, data: &[u8], room: &Arc<Semaphore>) -> Result<(), Unread> {
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let more = Arc::clone(room).try_acquire_many_owned(length);
-        self.room.push(more.map_err(|_| Unread::NoRoom)?);
+        let Ok(more) = Arc::clone(room).try_acquire_many_owned(length) else {
+            return Err(Unread::NoRoom);
+        };
+        // One for all: a body may come in pieces of a byte.
+        if let Some(room) = &mut self.room {
+            room.merge(more);
+        } else {
+            self.room = Some(more);
+        }
         self.text.extend_from_slice(data);
         Ok(())
     }
@@ -185,7 +192,7 @@ enum Unread {
 async fn keep(mut body: Limited<Body>, room: &Arc<Semaphore>) -> Result<Bytes, Unread> {
     let mut kept = Kept {
         text: BytesMut::new(),
-        room: Vec::new(),
+        room: None,
     };
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Unread::Broken)?.into_data() else {

@@ -272,10 +272,10 @@ impl Tokens for Measured {
     async fn rotate_token(
         &self,
         name: &ClassName,
-        hash: &Hash,
+        (seen, hash): (&Hash, &Hash),
         previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
-        let call = self.inner.rotate_token(name, hash, previous_until);
+        let call = self.inner.rotate_token(name, (seen, hash), previous_until);
         timed("rotate_token", call).await
     }
 

@@ -111,6 +111,15 @@ async fn p5_a_rotation_that_is_sent_again_cuts_off_nobody_who_was_promised_a_whi
         let both = rotate(json!({"grace_seconds": 60, "lost": true})).await;
         both.refused(422, "invalid");
 
+        // Also if all are sent at once.
+        let other = caller(server, "cd", "operator", "").await;
+        let rotate_other = || admin.post("/v1/tokens/cd/rotate", json!({"grace_seconds": 60}));
+        let (a, b, c) = tokio::join!(rotate_other(), rotate_other(), rotate_other());
+        let mut statuses = [a.status, b.status, c.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409, 409]);
+        other.get("/v1/whoami").await.expect(200);
+
         // Its answer was lost.
         let lost = Caller(server, rotated.text("token").to_owned());
         let anew = rotate(json!({"lost": true})).await.expect(200);

@@ -419,7 +419,10 @@ async fn token(setup: &Setup, point: &Point, write: Write) {
     let (hash, uses) = (fingerprint("another"), [(name.clone(), now)]);
     let send = async || match write {
         Write::AddToken => store.add_token(&one).await.map(drop),
-        Write::RotateToken => store.rotate_token(name, &hash, Some(now)).await.map(drop),
+        Write::RotateToken => store
+            .rotate_token(name, (&one.hash, &hash), Some(now))
+            .await
+            .map(drop),
         Write::RevokeToken => store.revoke_token(name, &revoked).await.map(drop),
         _ => store.note_token_uses(&uses).await,
     };

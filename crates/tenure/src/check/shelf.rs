@@ -246,7 +246,7 @@ impl Tokens for Shelf {
     async fn rotate_token(
         &self,
         _: &ClassName,
-        _: &Hash,
+        _: (&Hash, &Hash),
         _: Option<Timestamp>,
     ) -> Result<Option<Token>> {
         Err(StoreError::Closed)

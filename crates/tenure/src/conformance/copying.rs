@@ -131,9 +131,9 @@ pub async fn tokens_are_copied_as_they_are(factory: &dyn Factory) {
     }
     let two = "two".parse().unwrap();
     let until = start().plus(Duration::from_mins(5));
-    let hash = fingerprint("three");
+    let (seen, hash) = (fingerprint("two"), fingerprint("three"));
     from.store
-        .rotate_token(&two, &hash, Some(until))
+        .rotate_token(&two, (&seen, &hash), Some(until))
         .await
         .unwrap();
     let revoked = crate::Revoked {

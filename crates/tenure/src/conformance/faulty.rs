@@ -375,10 +375,10 @@ impl Tokens for Faulty {
     async fn rotate_token(
         &self,
         name: &ClassName,
-        hash: &Hash,
+        (seen, hash): (&Hash, &Hash),
         previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
-        self.write(|| self.inner.rotate_token(name, hash, previous_until))
+        self.write(|| self.inner.rotate_token(name, (seen, hash), previous_until))
             .await
     }
 

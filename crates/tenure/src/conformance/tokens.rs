@@ -20,6 +20,7 @@ macro_rules! conformance_cases_tokens {
             a_name_or_a_hash_that_was_used_is_never_used_again,
             a_rotated_token_is_found_by_both_hashes,
             a_rotation_that_is_sent_again_changes_nothing,
+            p4_of_many_who_rotate_the_token_that_they_saw_one_does,
             a_revoked_token_stays_revoked_as_it_was,
             tokens_are_listed_by_name_page_by_page,
             a_use_is_noted_if_it_is_later,
@@ -100,7 +101,7 @@ pub async fn a_name_or_a_hash_that_was_used_is_never_used_again(factory: &dyn Fa
     let hash = fingerprint("rotated");
     setup
         .store
-        .rotate_token(&name("one"), &hash, Some(until))
+        .rotate_token(&name("one"), (&fingerprint("one"), &hash), Some(until))
         .await
         .unwrap();
     let same_name = Token {
@@ -133,7 +134,7 @@ pub async fn a_rotated_token_is_found_by_both_hashes(factory: &dyn Factory) {
     let hash = fingerprint("second");
     let rotated = setup
         .store
-        .rotate_token(&name("one"), &hash, Some(until))
+        .rotate_token(&name("one"), (&fingerprint("one"), &hash), Some(until))
         .await
         .unwrap();
     let expected = Token {
@@ -152,7 +153,7 @@ pub async fn a_rotated_token_is_found_by_both_hashes(factory: &dyn Factory) {
     let third = fingerprint("third");
     setup
         .store
-        .rotate_token(&name("one"), &third, Some(until))
+        .rotate_token(&name("one"), (&hash, &third), Some(until))
         .await
         .unwrap();
     assert_eq!(
@@ -163,7 +164,7 @@ pub async fn a_rotated_token_is_found_by_both_hashes(factory: &dyn Factory) {
     let fourth = fingerprint("fourth");
     let replaced = setup
         .store
-        .rotate_token(&name("one"), &fourth, None)
+        .rotate_token(&name("one"), (&third, &fourth), None)
         .await
         .unwrap();
     let expected = Token {
@@ -175,7 +176,7 @@ pub async fn a_rotated_token_is_found_by_both_hashes(factory: &dyn Factory) {
     assert_eq!(setup.store.token_of(&third).await.unwrap(), None);
     let none = setup
         .store
-        .rotate_token(&name("none"), &third, Some(until))
+        .rotate_token(&name("none"), (&fingerprint("one"), &third), Some(until))
         .await;
     assert_eq!(none.unwrap(), None);
 }
@@ -186,16 +187,40 @@ pub async fn a_rotation_that_is_sent_again_changes_nothing(factory: &dyn Factory
     let hash = fingerprint("second");
     let first = setup
         .store
-        .rotate_token(&name("one"), &hash, Some(start()))
+        .rotate_token(&name("one"), (&fingerprint("one"), &hash), Some(start()))
         .await
         .unwrap();
     let later = start().plus(Duration::from_mins(9));
     let again = setup
         .store
-        .rotate_token(&name("one"), &hash, Some(later))
+        .rotate_token(&name("one"), (&fingerprint("one"), &hash), Some(later))
         .await
         .unwrap();
     assert_eq!(first, again);
+}
+
+pub async fn p4_of_many_who_rotate_the_token_that_they_saw_one_does(factory: &dyn Factory) {
+    let setup = Setup::new(factory).await;
+    setup.store.add_token(&token("one")).await.unwrap();
+    let (one, seen) = (name("one"), fingerprint("one"));
+    let until = start().plus(Duration::from_mins(1));
+    let all = (0..8).map(|n| {
+        let (store, one) = (Arc::clone(&setup.store), one.clone());
+        let next = fingerprint(&format!("next{n}"));
+        async move { store.rotate_token(&one, (&seen, &next), Some(until)).await }
+    });
+    let answers: Vec<Option<Token>> = together(all)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let done: Vec<&Token> = answers.iter().flatten().collect();
+    assert_eq!(done.len(), 1, "{answers:?}");
+    assert_eq!(done[0].previous, Some((seen, until)));
+    assert_eq!(
+        setup.store.token(&one).await.unwrap().as_ref(),
+        Some(done[0])
+    );
 }
 
 pub async fn a_revoked_token_stays_revoked_as_it_was(factory: &dyn Factory) {
@@ -219,7 +244,7 @@ pub async fn a_revoked_token_stays_revoked_as_it_was(factory: &dyn Factory) {
     let hash = fingerprint("second");
     let rotated = setup
         .store
-        .rotate_token(&name("one"), &hash, Some(start()))
+        .rotate_token(&name("one"), (&fingerprint("one"), &hash), Some(start()))
         .await;
     assert_eq!(rotated.unwrap(), None);
     let none = setup.store.revoke_token(&name("none"), &second).await;

@@ -38,12 +38,12 @@ impl Tokens for MemoryStore {
     async fn rotate_token(
         &self,
         name: &ClassName,
-        hash: &Hash,
+        (seen, hash): (&Hash, &Hash),
         previous_until: Option<Timestamp>,
     ) -> Result<Option<Token>> {
         self.with(|data, _| {
             let token = data.tokens.get_mut(name)?;
-            if token.revoked.is_some() {
+            if token.revoked.is_some() || ![*seen, *hash].contains(&token.hash) {
                 return None;
             }
             if token.hash != *hash {
