@@ -231,6 +231,12 @@ fn unanswered(error: &(dyn std::error::Error + 'static)) -> Lost {
 
 fn unreached(base: &str, error: &reqwest::Error) -> anyhow::Error {
     let why = cause(error);
+    if why.contains("CaUsedAsEndEntity") {
+        return anyhow!(
+            "the certificate of {base} is an authority's own, which no server may show; sign one for \
+             the server with it, or make one of its own with basicConstraints=critical,CA:FALSE"
+        );
+    }
     if why.contains("certificate") {
         return anyhow!(
             "the certificate of {base} is not trusted ({why}); if it is yours, name the authority \

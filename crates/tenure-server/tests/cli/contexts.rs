@@ -254,9 +254,8 @@ fn p12_who_is_refused_learns_what_to_do() {
     ended.with(6).saying(&["tenure whoami"]);
 }
 
-#[test]
-fn p12_a_certificate_is_trusted_if_its_authority_is_named() {
-    let project = Project::small();
+/// Makes `key.pem` and the certificate `ca.pem`, and serves an empty list with them. Answers where.
+fn speaks_tls(project: &Project, constraints: &str) -> String {
     let path = |name: &str| project.path().join(name);
     let made = Command::new("openssl")
         .args(
@@ -268,7 +267,8 @@ fn p12_a_certificate_is_trusted_if_its_authority_is_named() {
             "-addext",
             "subjectAltName=IP:127.0.0.1",
         ])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .args(["-addext", &format!("basicConstraints={constraints}")])
+        .arg("-keyout")
         .arg(path("key.pem"))
         .arg("-out")
         .arg(path("ca.pem"))
@@ -299,6 +299,13 @@ fn p12_a_certificate_is_trusted_if_its_authority_is_named() {
             }
         }
     });
+    url
+}
+
+#[test]
+fn p12_a_certificate_is_trusted_if_its_authority_is_named() {
+    let project = Project::small();
+    let url = speaks_tls(&project, "critical,CA:FALSE");
     let trusting = ["list", "--server", &url, "--ca-file", "ca.pem"];
     run(&project, &trusting).with(0);
     run(&project, &["list", "--server", &url])
@@ -394,4 +401,13 @@ fn tls_to_a_server_that_speaks_none_is_told_apart() {
         .with(1)
         .saying(&[&format!("try http://{address}")]);
     serving.join().unwrap();
+}
+
+#[test]
+fn an_authoritys_own_certificate_is_no_servers() {
+    let project = Project::small();
+    let url = speaks_tls(&project, "critical,CA:TRUE");
+    run(&project, &["list", "--server", &url, "--ca-file", "ca.pem"])
+        .with(1)
+        .saying(&["an authority's own", "CA:FALSE"]);
 }

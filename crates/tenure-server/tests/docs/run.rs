@@ -34,7 +34,7 @@ trap end EXIT
 serving() {
     for _ in $(seq 600); do
         # `up` answers before it has applied its manifest, and says when it has.
-        if grep -qE 'serving|tenants: ' "background.$2" && curl -fs -o /dev/null "$TENURE_SERVER/readyz"; then
+        if grep -qE 'serving|tenants: ' "background.$2" && curl -kfs -o /dev/null "$TENURE_SERVER/readyz"; then
             return
         fi
         kill -0 "$1" || { echo 'the server has ended:'; cat "background.$2"; exit 1; }
