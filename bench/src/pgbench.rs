@@ -15,7 +15,7 @@ pub(crate) struct Script {
     text: String,
 }
 
-/// Puts values where a statement has parameters. `values[0]` stands for `$1`.
+/// Puts values where a statement has parameters. `values[0]` stands for `$1`, and there is one for each.
 fn bind(statement: &str, values: &[&str]) -> String {
     let mut text = String::new();
     for line in statement
@@ -24,6 +24,12 @@ fn bind(statement: &str, values: &[&str]) -> String {
     {
         writeln!(text, "{line}").unwrap();
     }
+    let has = |n: usize| text.contains(&format!("${n}"));
+    assert!(
+        has(values.len()) && !has(values.len() + 1),
+        "{} values are not one for each parameter of {text}",
+        values.len()
+    );
     for (n, value) in values.iter().enumerate().rev() {
         text = text.replace(&format!("${}", n + 1), value);
     }
@@ -72,6 +78,7 @@ impl Script {
                 "NULL",
                 "NULL",
                 "NULL",
+                "false",
             ],
         );
         Self {
@@ -131,6 +138,8 @@ impl Script {
                 "NULL",
                 "NULL",
                 "NULL",
+                "NULL",
+                "false",
                 "NULL",
             ],
         );
@@ -201,5 +210,22 @@ impl Script {
                 String::from_utf8_lossy(&output.stderr)
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_of_the_adapters_statements_has_a_value() {
+        let document = Document::parse(r#"{"plan": "gold"}"#).unwrap();
+        for script in [
+            Script::create(document.as_str()),
+            Script::transition(&document, 10),
+            Script::get(10),
+        ] {
+            assert!(!script.text.contains('$'), "{}", script.text);
+        }
     }
 }
