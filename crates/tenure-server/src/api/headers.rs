@@ -1,5 +1,7 @@
 //! The headers that the API reads and writes.
 
+use std::fmt;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use tenure::{Actor, Revision, TenantId};
 
@@ -65,6 +67,15 @@ impl Tag {
             .contains(&revision)
             .then(|| Revision::new(revision))?;
         Some(Self { revision, id })
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            None => write!(f, "\"{}\"", self.revision),
+            Some(id) => write!(f, "\"{}.{id}\"", self.revision),
+        }
     }
 }
 
@@ -180,12 +191,7 @@ pub(crate) fn client_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Says which revision of whom an answer is.
 pub(crate) fn put_etag(headers: &mut HeaderMap, tag: Tag) {
-    let Tag { revision, id } = tag;
-    let text = id.map_or_else(
-        || format!("\"{revision}\""),
-        |id| format!("\"{revision}.{id}\""),
-    );
-    if let Ok(value) = HeaderValue::try_from(text) {
+    if let Ok(value) = HeaderValue::try_from(tag.to_string()) {
         headers.insert(header::ETAG, value);
     }
 }

@@ -50,6 +50,7 @@ pub use code::Code;
 pub use counts::Counts;
 pub use drift::{DriftPage, DriftView};
 pub(crate) use guard::{HEADER_BYTES_MAX, HEADERS_MAX};
+pub(crate) use headers::Tag;
 pub use openapi::document as openapi_document;
 pub use problem::Problem;
 pub use state::{ApiOptions, ApiState, BODY_BYTES_MAX, Limits};

@@ -10,12 +10,13 @@ use http::{HeaderMap, Method, Request, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tenure::{Actor, Revision, Tenant, TenantId, TenantRef};
+use tenure::{Actor, Revision, Tenant, TenantRef};
 
 use super::context::Target;
 use super::error::{Failed, Passing};
 use super::link::{Incoming, Link, Lost, Response};
 use super::refusal::Refused;
+use crate::api::Tag;
 use crate::ids::{IdSource, SystemIds};
 
 /// Most bytes of an answer: a page of large tenants fits many times.
@@ -48,8 +49,7 @@ pub(crate) struct Call {
     path: String,
     query: Vec<(&'static str, String)>,
     body: Option<Content>,
-    if_revision: Option<Revision>,
-    if_id: Option<TenantId>,
+    if_match: Option<Tag>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,8 +94,7 @@ impl Call {
             path,
             query: Vec::new(),
             body: None,
-            if_revision: None,
-            if_id: None,
+            if_match: None,
         }
     }
 
@@ -123,14 +122,16 @@ impl Call {
     }
 
     pub(crate) const fn if_revision(mut self, revision: Option<Revision>) -> Self {
-        self.if_revision = revision;
+        self.if_match = match revision {
+            Some(revision) => Some(Tag { revision, id: None }),
+            None => None,
+        };
         self
     }
 
     /// Only if the tenant is the one, and at the revision, that was seen: another may have its name.
     pub(crate) const fn seen(mut self, tenant: &Tenant) -> Self {
-        self.if_revision = Some(tenant.revision);
-        self.if_id = Some(tenant.id);
+        self.if_match = Some(Tag::of(tenant.id, tenant.revision));
         self
     }
 
@@ -283,12 +284,8 @@ impl Client {
         if call.method != Method::GET {
             request = request.header("idempotency-key", key);
         }
-        if let Some(revision) = call.if_revision {
-            let tag = call.if_id.map_or_else(
-                || format!("\"{revision}\""),
-                |id| format!("\"{revision}.{id}\""),
-            );
-            request = request.header(header::IF_MATCH, tag);
+        if let Some(tag) = call.if_match {
+            request = request.header(header::IF_MATCH, tag.to_string());
         }
         let body = match &call.body {
             None => Bytes::new(),

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 
-use crate::support::{Background, PATIENCE, Project, tenure};
+use crate::support::{Background, PATIENCE, Project, UP, tenure};
 
 const MANIFEST: &str = "name: acme\nclass: shared\ndesired: {plan: gold}\n";
 
@@ -30,16 +30,7 @@ fn end_of(mut child: Child) -> ExitStatus {
 fn who_does_not_listen_keeps_no_work_from_being_done() {
     let project = Project::small();
     project.write("tenants.yaml", MANIFEST);
-    let up = [
-        "up",
-        ".",
-        "--exit-when-ready",
-        "--listen",
-        "127.0.0.1:0",
-        "--timeout",
-        "100s",
-    ];
-    let mut command = tenure(project.path(), &up);
+    let mut command = tenure(project.path(), &UP);
     let status = command.stderr(unread()).stdout(unread()).status().unwrap();
     assert_eq!(status.code(), Some(0));
     assert_eq!(project.tenants()[0]["state"], "ready");

@@ -80,6 +80,17 @@ impl Ended {
     }
 }
 
+/// `up` of the folder it runs in, until all is as it should be.
+pub(crate) const UP: [&str; 7] = [
+    "up",
+    ".",
+    "--exit-when-ready",
+    "--listen",
+    "127.0.0.1:0",
+    "--timeout",
+    "100s",
+];
+
 /// A folder with what `up` and `serve` need.
 pub(crate) struct Project {
     pub(crate) folder: TempDir,
@@ -186,16 +197,7 @@ impl Project {
 
     /// `up` until all is as it should be.
     pub(crate) fn up(&self) -> Ended {
-        let up = [
-            "up",
-            ".",
-            "--exit-when-ready",
-            "--listen",
-            "127.0.0.1:0",
-            "--timeout",
-            "100s",
-        ];
-        self.run(&up)
+        self.run(&UP)
     }
 
     /// All tenants, as JSON.
